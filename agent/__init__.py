@@ -1,0 +1,1 @@
+"""Planner, executor, reranker, reply writer and the turn loop."""

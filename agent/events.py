@@ -1,0 +1,113 @@
+"""What happens in a turn, as it happens. Every surface (terminal, page, API, evaluation) reads these."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """Step 1: what was read from the message."""
+
+    links: tuple[str, ...]
+    """Linked items and people, as shown to a user: "Heat (1995)"."""
+    conditions: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """Titles not found, ambiguous names, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Step 2: what memory contributed."""
+
+    applied: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Step 3. ``plan`` is the JSON form of :class:`convrec.agent.plan.Plan`; ``planner`` is "llm+rules" or "rules"."""
+
+    plan: dict[str, Any]
+    planner: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRan:
+    """Step 4 to 6: one tool finished."""
+
+    tool: str
+    summary: str
+    candidates_in: int
+    candidates_out: int
+    seconds: float
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the reply text, in order. Joined, the tokens are ``TurnResult.text``."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A part did not work and another took over; shown to the user and logged."""
+
+    stage: str
+    reason: str
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedItem:
+    """One item of the slate, with its record and a reason that traces to it."""
+
+    id: str
+    title: str
+    year: int | None
+    reason: str
+    score: float
+    """Fused ranking score, comparable within one slate only."""
+    fields: dict[str, Any]
+    """The record's non-empty fields, JSON-ready."""
+    evidence: tuple[str, ...] = ()
+    """The facts behind the reason, one per line."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """The end of a turn: everything a surface needs, JSON-ready through :meth:`to_json`."""
+
+    session_id: str
+    turn: int
+    text: str
+    items: tuple[RecommendedItem, ...]
+    plan: dict[str, Any]
+    planner: str
+    tier: str
+    model: str
+    conditions: tuple[str, ...] = ()
+    relaxed: tuple[str, ...] = ()
+    applied_preferences: tuple[str, ...] = ()
+    remembered: tuple[str, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    tools: tuple[ToolRan, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage; "total" and "first_event" among them."""
+    llm: dict[str, int] = field(default_factory=dict)
+    """calls, prompt_tokens, generated_tokens."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    result: TurnResult
+
+
+Event: TypeAlias = Understood | Recalled | Planned | ToolRan | Token | Fallback | Finished

@@ -1,0 +1,1 @@
+"""What every room speaks: errors, items, settings, the model registry, small helpers."""

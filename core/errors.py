@@ -1,0 +1,113 @@
+"""Every error convrec raises on purpose.
+
+    ConvrecError
+    ├── SettingsError          a setting has a wrong name, type or value
+    ├── MissingExtraError      an optional library is not installed; the message holds the pip command
+    ├── RequestError           a caller's input is wrong: names the field, the value and the remedy
+    ├── DataError
+    │   ├── CatalogueError     a catalogue is missing, damaged, or asked for a field it has not
+    │   ├── ImportRejected     a catalogue import was refused as a whole; nothing was changed
+    │   └── DatasetError       a data set is missing, has a wrong hash or a wrong format
+    ├── ModelError
+    │   ├── UnknownModelError  no model of that name in the registry
+    │   └── ModelPullError     no source delivered a file with the registered hash
+    ├── LLMError
+    │   ├── LLMUnavailable     no backend, server gone, model file missing
+    │   ├── LLMTimeout         the backend did not answer in time
+    │   └── LLMBadOutput       the answer was cut off, empty or not of the asked-for form
+    ├── ToolError
+    │   ├── ToolRetry          the arguments are wrong: correct them and call again
+    │   └── ToolFailed         the tool cannot do it: plan around it
+    └── MemoryStoreError       the preference or session store cannot be opened, read or written
+
+A message says what was given, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class ConvrecError(Exception):
+    """Base of all errors that convrec raises on purpose; its text is fit to be shown to a user."""
+
+
+class SettingsError(ConvrecError):
+    """A setting has a wrong name, type or value."""
+
+
+class MissingExtraError(ConvrecError):
+    """An optional library is not installed."""
+
+    def __init__(self, library: str, extra: str, what_for: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(f"{what_for} needs {library}, which is not installed. Run: pip install 'convrec[{extra}]'")
+
+
+class RequestError(ConvrecError):
+    """A caller's input is wrong."""
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        self.field, self.value, self.remedy = field, value, remedy
+        shown = repr(value)
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
+        super().__init__(f"{field}: got {shown}. {remedy}")
+
+
+class DataError(ConvrecError):
+    """Something is wrong with data on disk."""
+
+
+class CatalogueError(DataError):
+    """A catalogue is missing, damaged, or asked for a field it has not."""
+
+
+class ImportRejected(DataError):
+    """A catalogue import was refused as a whole; nothing was changed."""
+
+
+class DatasetError(DataError):
+    """A data set is missing, has a wrong hash or a wrong format."""
+
+
+class ModelError(ConvrecError):
+    """Something is wrong with a registered model."""
+
+
+class UnknownModelError(ModelError):
+    """No model of that name in the registry."""
+
+
+class ModelPullError(ModelError):
+    """No source delivered a file with the registered hash."""
+
+
+class LLMError(ConvrecError):
+    """A language model did not do its part of the turn."""
+
+
+class LLMUnavailable(LLMError):
+    """No backend, server gone, or model file missing."""
+
+
+class LLMTimeout(LLMError):
+    """The backend did not answer in time."""
+
+
+class LLMBadOutput(LLMError):
+    """The answer was cut off, empty or not of the asked-for form."""
+
+
+class ToolError(ConvrecError):
+    """A tool call did not succeed."""
+
+
+class ToolRetry(ToolError):
+    """The arguments are wrong: correct them and call again."""
+
+
+class ToolFailed(ToolError):
+    """The tool cannot do it: plan around it."""
+
+
+class MemoryStoreError(ConvrecError):
+    """The preference or session store cannot be opened, read or written."""

@@ -1,0 +1,135 @@
+"""Settings: defaults, then ``config.toml`` in the home folder, then ``CONVREC_*`` environment variables.
+
+Nested settings use two underscores: ``CONVREC_LLM__BASE_URL=http://127.0.0.1:8000/v1``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from convrec.core.errors import SettingsError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+Tier = Literal["auto", "served", "embedded", "none"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LLMSettings(Section):
+    """Which language model answers."""
+
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint of the served tier, ending in /v1")
+    model: str | None = Field(None, description="model name at that endpoint; None: the first it lists")
+    api_key_env: str = Field("CONVREC_LLM_API_KEY", description="environment variable that holds the key")
+    embedded_model: str = Field("qwen2.5-coder-1.5b-instruct", description="registry name of the embedded model")
+    threads: int = Field(0, ge=0, description="CPU threads of the embedded model; 0: all cores")
+    context: int = Field(4096, ge=1024, description="context window of the embedded model, tokens")
+    timeout_s: float = Field(60.0, gt=0, description="longest wait for one call, seconds")
+
+
+class MemorySettings(Section):
+    """Where preferences live."""
+
+    store: Literal["chroma", "memory"] = Field("chroma", description="'memory' forgets at exit")
+    embedder: Literal["minilm", "hashing"] = Field("minilm", description="how texts become vectors")
+
+
+class TurnSettings(Section):
+    """How one turn goes."""
+
+    slate_size: int = Field(5, ge=1, le=20, description="items recommended per turn")
+    rerank_top: int = Field(10, ge=0, le=50, description="candidates the LLM reranks; 0: never")
+    llm_reply: bool = Field(True, description="let the LLM word the reply (verified; else a template)")
+    max_message_chars: int = Field(4000, ge=100, description="longest user message accepted")
+
+
+class Settings(BaseSettings):
+    """All settings of one process. Immutable; built once in ``app.py`` and passed down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CONVREC_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    home: Path = Field(default_factory=lambda: platformdirs.user_data_path("convrec"), description="data folder")
+    cache: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("convrec"), description="models, downloads"
+    )
+    data_mirror: Path | str | None = Field(None, description="folder or URL that serves data sets first")
+    catalogue: str = Field("demo", description="name of the catalogue in use")
+    tier: Tier = Field("auto", description="auto | served | embedded | none")
+    user: str = Field("local", min_length=1, description="user id of the terminal chat")
+    llm: LLMSettings = LLMSettings()
+    memory: MemorySettings = MemorySettings()
+    turn: TurnSettings = TurnSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    @property
+    def catalogues(self) -> Path:
+        return self.home / "catalogues"
+
+    @property
+    def datasets(self) -> Path:
+        return self.home / "datasets"
+
+    @property
+    def models(self) -> Path:
+        return self.cache / "models"
+
+    @property
+    def memory_path(self) -> Path:
+        return self.home / "memory"
+
+    @property
+    def sessions_path(self) -> Path:
+        return self.home / "sessions.sqlite"
+
+
+def config_file() -> Path:
+    """``config.toml`` in ``CONVREC_HOME`` or the user's data folder; it need not exist."""
+    home = os.environ.get("CONVREC_HOME")
+    return (Path(home) if home else platformdirs.user_data_path("convrec")) / "config.toml"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read all sources; ``overrides`` (not None) win.
+
+    Raises:
+        SettingsError: names each bad setting, its value and what was expected.
+    """
+    try:
+        return Settings(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in problem['loc'])} = {problem.get('input')!r}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise SettingsError(
+            "wrong settings (environment CONVREC_* or " + str(config_file()) + "):\n  " + "\n  ".join(lines)
+        ) from error
+    except ValueError as error:  # a TOML file that cannot be parsed
+        raise SettingsError(f"{config_file()} cannot be read: {error}") from error

@@ -1,0 +1,1 @@
+"""Embedders, vector stores, the preference memory, session storage."""

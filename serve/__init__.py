@@ -1,0 +1,1 @@
+"""Terminal chat, command line, HTTP API and web page: thin, no recommendation logic."""

@@ -1,0 +1,1 @@
+"""The catalogue, linking, recommender models and the tools the planner may call."""

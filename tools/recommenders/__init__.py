@@ -1,0 +1,1 @@
+"""Recommender experts: popularity, echo, EASE, content similarity."""
