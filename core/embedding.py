@@ -54,4 +54,5 @@ class HashingEmbedder:
                     number = int.from_bytes(hashlib.blake2b(feature.encode(), digest_size=8).digest(), "little")
                     out[row, number % self._dimension] += 1.0 if number >> 63 else -1.0
         norms = np.linalg.norm(out, axis=1, keepdims=True)
-        return np.divide(out, norms, out=out, where=norms > 0)
+        np.divide(out, norms, out=out, where=norms > 0)
+        return out
