@@ -1,0 +1,359 @@
+"""The items of one domain, in one file, read-only.
+
+One DuckDB file per catalogue, ``<settings.catalogues>/<name>/catalogue.duckdb``, written by
+:mod:`convrec.tools.catalogue_build`. Several processes may read it at once; within a process each call works on a cursor
+of its own, so that threads may share one :class:`Catalogue`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+import duckdb
+import numpy as np
+from convrec.core.errors import CatalogueError
+from convrec.core.items import FieldValue, FloatArray, Item, RowArray
+from convrec.tools.catalogue_sql import column, compile_sql, path_literal, tag_table, utf8
+from convrec.tools.predicates import Expr, check
+from convrec.tools.schema import FieldSpec, FieldType, Schema
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+FORMAT = 1
+"""Version of the tables; another one is refused."""
+FILE = "catalogue.duckdb"
+MANIFEST = "manifest.json"
+T = TypeVar("T")
+
+
+class Source(BaseModel):
+    """What a catalogue was made from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    sha256: str
+    builder: str
+    """Name and version of what read it; another one means: build again."""
+
+
+class Manifest(BaseModel):
+    """What a catalogue is. It lies in the file itself; ``manifest.json`` beside it is a copy for people and scripts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    item_schema: Schema
+    size: int
+    fingerprint: str
+    """SHA-256 over the items in row order; equal fingerprints mean equal rows."""
+    source: Source
+    created_by: str
+    created_at: str
+    """UTC, ISO 8601."""
+    missing: dict[str, int]
+    """Items without a value, by field."""
+    notes: tuple[str, ...] = ()
+    """What the builder set aside or changed, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameHit:
+    """A folded name that the catalogue knows.
+
+    ``strength``: 1.0 full title, alias or value; .9 a title without its leading article; .8 the part of a title before
+    ":" or " - ".
+    """
+
+    norm: str
+    kind: Literal["title", "value"]
+    row: int | None
+    """For a title: the item's row."""
+    field: str | None
+    """For a value: the field it belongs to, e.g. "directors"."""
+    value: str | None
+    """The catalogue's spelling: the item's title (or alias), or the field's value."""
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagMatrix:
+    """Which item has which value of a tags field. ``matrix``: float32 CSR, 0 or 1, shape (n_items, n_values)."""
+
+    vocabulary: tuple[str, ...]
+    """Value of each column, sorted."""
+    matrix: csr_matrix
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest inside a catalogue's file.
+
+    Raises:
+        CatalogueError: missing, damaged or of another format.
+    """
+    connection = _attach(folder)
+    try:
+        return _manifest(connection, folder)
+    finally:
+        connection.close()
+
+
+def _attach(folder: Path) -> duckdb.DuckDBPyConnection:
+    """A connection with the catalogue attached read-only, and with no way to other files or to the network.
+
+    Attached to a private in-memory database: connecting to the path itself would share one instance per path within the
+    process, and a catalogue replaced on disk would stay invisible until its last reader is gone.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        command = "convrec data demo" if folder.name == "demo" else f"convrec data import FILE --name {folder.name}"
+        raise CatalogueError(f"no catalogue {folder.name!r} in {folder.parent}. Create it: {command}")
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute("SET autoinstall_known_extensions = false")
+        connection.execute(f"ATTACH {path_literal(str(file))} AS cat (READ_ONLY)")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+    except duckdb.Error as error:
+        connection.close()
+        raise _damaged(folder, error) from error
+    return connection
+
+
+def _manifest(connection: duckdb.DuckDBPyConnection, folder: Path) -> Manifest:
+    try:
+        found = connection.execute("SELECT manifest FROM cat.meta").fetchone()
+        manifest = Manifest.model_validate_json(found[0] if found else "")
+    except (duckdb.Error, ValidationError) as error:
+        raise _damaged(folder, error) from error
+    if manifest.format != FORMAT:
+        raise CatalogueError(
+            f"catalogue {folder.name!r} has format {manifest.format}, this version reads {FORMAT}. "
+            f"{_remake(folder.name)}"
+        )
+    return manifest
+
+
+def _damaged(folder: Path, error: Exception) -> CatalogueError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return CatalogueError(
+        f"catalogue {folder.name!r} ({folder / FILE}) cannot be read: {reason}. {_remake(folder.name)}"
+    )
+
+
+def _remake(name: str) -> str:
+    command = "convrec data demo --rebuild" if name == "demo" else f"convrec data import FILE --name {name} --replace"
+    return f"Make it again: {command}"
+
+
+class Catalogue:
+    """Items with typed fields; look-up, hard filters, and columns for the recommenders. Safe to share between threads."""
+
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+        self.folder = folder
+        self.name = folder.name
+        self.manifest = manifest
+        self.schema = manifest.item_schema
+        self.size = manifest.size
+        self.fingerprint = manifest.fingerprint
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._cache: dict[tuple[str, str], Any] = {}
+        fields = "".join(f", i.{column(spec)}" for spec in self.schema.fields)
+        self._select = f"SELECT i.row, i.id, i.title{fields} FROM cat.items i"
+
+    @classmethod
+    def open(cls, folder: Path) -> Catalogue:
+        """Open ``<settings.catalogues>/<name>``; what is heavy is read when first asked for.
+
+        Raises:
+            CatalogueError: missing, damaged or of another format; names the command that makes it.
+        """
+        connection = _attach(folder)
+        try:
+            manifest = _manifest(connection, folder)
+        except CatalogueError:
+            connection.close()
+            raise
+        return cls(folder, connection, manifest)
+
+    def rows(self, expr: Expr | None = None) -> RowArray:
+        """All rows that satisfy ``expr`` (all rows at all when None), ascending.
+
+        Raises:
+            ToolRetry: unknown field, or a value of the wrong type.
+        """
+        if expr is None:
+            return np.arange(self.size, dtype=np.int32)
+        check(expr, self.schema)
+        where, params = compile_sql(expr, self.schema)
+        found = self._run(f"SELECT row FROM cat.items WHERE {where}", params).fetchnumpy()["row"]  # noqa: S608
+        rows = np.asarray(found, dtype=np.int32)
+        rows.sort()
+        return rows
+
+    def items(self, rows: Sequence[int] | RowArray) -> list[Item]:
+        """The records of ``rows``, in the order asked, repeated ones repeated.
+
+        Raises:
+            CatalogueError: a row outside 0..size-1.
+        """
+        wanted = [int(row) for row in rows]
+        outside = [row for row in wanted if not 0 <= row < self.size]
+        if outside:
+            raise CatalogueError(f"row {outside[0]} is outside 0..{self.size - 1} of catalogue {self.name!r}")
+        if not wanted:
+            return []
+        if len(wanted) == 1:  # a plain comparison reads one block
+            records = self._run(f"{self._select} WHERE i.row = ?", wanted).fetchall()
+        else:
+            join = "JOIN (SELECT DISTINCT unnest(?::INTEGER[]) AS row) w ON i.row = w.row"
+            records = self._run(f"{self._select} {join}", [wanted]).fetchall()
+        by_row = {item.row: item for item in map(self._item, records)}
+        return [by_row[row] for row in wanted]
+
+    def item(self, row: int) -> Item:
+        """The record of one row. Raises :class:`CatalogueError` when there is no such row."""
+        return self.items([row])[0]
+
+    def row_of(self, item_id: str) -> int | None:
+        """The row of the item with that id, None when there is none."""
+        if not utf8(item_id):
+            return None
+        found = self._run("SELECT row FROM cat.items WHERE id = ?", [item_id]).fetchone()
+        return None if found is None else int(found[0])
+
+    def find_names(self, norms: Sequence[str]) -> list[NameHit]:
+        """Titles, aliases and values whose folded form (``core.text.fold``) is one of ``norms``; one query.
+
+        Strongest first, then by name, titles before values, by row. At most one hit per norm and item, or norm and
+        field's value.
+        """
+        wanted = sorted({norm for norm in norms if norm and utf8(norm)})
+        if not wanted:
+            return []
+        marks = ", ".join("?" * len(wanted))
+        found = self._run(
+            "SELECT norm, kind, row, field, value, strength FROM cat.names "  # noqa: S608
+            f"WHERE norm IN ({marks}) ORDER BY strength DESC, norm, kind, row, field, value",
+            wanted,
+        ).fetchall()
+        return [NameHit(norm, kind, row, field, value, float(s)) for norm, kind, row, field, value, s in found]
+
+    def title_norms(self) -> tuple[list[str], RowArray]:
+        """Folded full titles and aliases, and the row of each; by row. For fuzzy matching."""
+        return self._cached("title_norms", "", self._title_norms)
+
+    def value_norms(self, field: str) -> tuple[list[str], list[str]]:
+        """Folded values of a tags or short text field, and the catalogue's spelling of each; by spelling.
+
+        Raises:
+            CatalogueError: no such field, or a numeric one.
+        """
+        self._spec(field, FieldType.TAGS, FieldType.TEXT)
+        return self._cached("value_norms", field, lambda: self._value_norms(field))
+
+    def numeric(self, field: str) -> FloatArray:
+        """One number per item: float32, shape (size,), NaN where missing. Not writeable.
+
+        Raises:
+            CatalogueError: no such field, or not a numeric one.
+        """
+        spec = self._spec(field, FieldType.INTEGER, FieldType.NUMBER)
+        return self._cached("numeric", field, lambda: self._numeric(spec))
+
+    def text_column(self, field: str) -> list[str | None]:
+        """One text per item, None where missing; ``title`` and ``id`` are columns too. Not cached: a fresh list.
+
+        Raises:
+            CatalogueError: no such field, or not a text field.
+        """
+        name = f'"{field}"' if field in ("title", "id") else column(self._spec(field, FieldType.TEXT))
+        return [text for (text,) in self._run(f"SELECT {name} FROM cat.items ORDER BY row").fetchall()]  # noqa: S608
+
+    def tags(self, field: str) -> TagMatrix:
+        """The values of a tags field as a matrix.
+
+        Raises:
+            CatalogueError: no such field, or not a tags field.
+        """
+        spec = self._spec(field, FieldType.TAGS)
+        return self._cached("tags", field, lambda: self._tags(spec))
+
+    def search_texts(self) -> list[str]:
+        """One text per item that says what it is, for embedding and full-text search. Not cached: a fresh list."""
+        return [text for (text,) in self._run("SELECT search_text FROM cat.texts ORDER BY row").fetchall()]
+
+    def close(self) -> None:
+        """Close the file; later calls raise :class:`CatalogueError`. May be called twice."""
+        with self._lock:
+            self._cache.clear()
+            self._connection.close()
+
+    def _run(self, sql: str, params: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.cursor().execute(sql, list(params))
+        except duckdb.ConnectionException as error:
+            raise CatalogueError(f"catalogue {self.name!r} was closed; open it again") from error
+        except duckdb.Error as error:
+            raise _damaged(self.folder, error) from error
+
+    def _cached(self, what: str, field: str, make: Callable[[], T]) -> T:
+        with self._lock:  # held while making: two threads must not build the same matrix
+            if (what, field) not in self._cache:
+                self._cache[what, field] = make()
+            return cast(T, self._cache[what, field])
+
+    def _spec(self, field: str, *types: FieldType) -> FieldSpec:
+        spec = self.schema.field(field)
+        fitting = ", ".join(f.name for f in self.schema.fields if f.type in types)
+        if spec is None:
+            raise CatalogueError(f"catalogue {self.name!r} has no field {field!r}; fields of this kind: {fitting}")
+        if spec.type not in types:
+            raise CatalogueError(f"field {field!r} is {spec.type.value}; asked for one of: {fitting}")
+        return spec
+
+    def _item(self, record: Sequence[Any]) -> Item:
+        row, item_id, title, *values = record
+        fields: Mapping[str, FieldValue] = {
+            spec.name: tuple(value or ()) if spec.type is FieldType.TAGS else value
+            for spec, value in zip(self.schema.fields, values, strict=True)
+        }
+        return Item(item_id, title, row, fields)
+
+    def _title_norms(self) -> tuple[list[str], RowArray]:
+        found = self._run(
+            "SELECT norm, row FROM cat.names WHERE kind = 'title' AND strength = 1 ORDER BY row, norm"
+        ).fetchall()
+        rows = np.fromiter((row for _, row in found), dtype=np.int32, count=len(found))
+        rows.setflags(write=False)
+        return [norm for norm, _ in found], rows
+
+    def _value_norms(self, field: str) -> tuple[list[str], list[str]]:
+        found = self._run(
+            "SELECT norm, value FROM cat.names WHERE kind = 'value' AND field = ? ORDER BY value", [field]
+        ).fetchall()
+        return [norm for norm, _ in found], [value for _, value in found]
+
+    def _numeric(self, spec: FieldSpec) -> FloatArray:
+        found = self._run(f"SELECT {column(spec)}::DOUBLE AS v FROM cat.items ORDER BY row").fetchnumpy()["v"]  # noqa: S608
+        out: FloatArray = np.ma.filled(found, np.nan).astype(np.float32)
+        out.setflags(write=False)
+        return out
+
+    def _tags(self, spec: FieldSpec) -> TagMatrix:
+        from scipy.sparse import csc_matrix  # noqa: PLC0415  (0.2 s; filters and look-up do without)
+
+        # The table is sorted by value, then row: its rows are a CSC matrix's indices, the counts its column lengths.
+        counts = self._run(f"SELECT value, count(*) FROM {tag_table(spec)} GROUP BY value ORDER BY value").fetchall()  # noqa: S608
+        rows = self._run(f"SELECT row FROM {tag_table(spec)}").fetchnumpy()["row"]  # noqa: S608
+        starts = np.concatenate([[0], np.cumsum([count for _, count in counts], dtype=np.int64)])
+        ones = np.ones(len(rows), dtype=np.float32)
+        matrix = csc_matrix((ones, rows, starts), shape=(self.size, len(counts))).tocsr()
+        return TagMatrix(tuple(value for value, _ in counts), matrix)
