@@ -1,8 +1,8 @@
 """The items of one domain, in one file, read-only.
 
 One DuckDB file per catalogue, ``<settings.catalogues>/<name>/catalogue.duckdb``, written by
-:mod:`convrec.tools.catalogue_build`. Several processes may read it at once; within a process each call works on a cursor
-of its own, so that threads may share one :class:`Catalogue`.
+:mod:`convrec.tools.catalogue_build`. Several processes may read it at once; within a process each call works on a
+cursor of its own, so that threads may share one :class:`Catalogue`.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _remake(name: str) -> str:
 
 
 class Catalogue:
-    """Items with typed fields; look-up, hard filters, and columns for the recommenders. Safe to share between threads."""
+    """Items with typed fields: look-up, hard filters, columns for the recommenders. Safe to share between threads."""
 
     def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
         self.folder = folder
@@ -166,7 +166,7 @@ class Catalogue:
         self._lock = threading.RLock()
         self._cache: dict[tuple[str, str], Any] = {}
         fields = "".join(f", i.{column(spec)}" for spec in self.schema.fields)
-        self._select = f"SELECT i.row, i.id, i.title{fields} FROM cat.items i"
+        self._select = f"SELECT i.row, i.id, i.title{fields} FROM cat.items i"  # noqa: S608
 
     @classmethod
     def open(cls, folder: Path) -> Catalogue:
