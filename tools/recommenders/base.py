@@ -1,0 +1,269 @@
+"""What a recommender is: a config, ``fit``, ``score`` a batch, ``save`` and ``load``.
+
+A recommender knows item rows only (0..n_items-1), never titles; the conversation comes as :class:`Context`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from convrec.core.errors import ModelError
+from convrec.core.files import sha256_file, write_json
+from convrec.core.items import EMPTY_ROWS, BoolArray, FloatArray, RowArray
+from convrec.tools.datasets import Mention, Message
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.sparse import csr_array
+
+FORMAT = 1
+"""Version of the saved layout."""
+NEVER = np.float32(-np.inf)
+"""Score of an item that a recommender does not put forward at all; such items make the list shorter."""
+
+AnyArray = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What is known when something is to be recommended.
+
+    ``named``: rows of the items named so far by either side, int32, no repeats, in order of their latest mention,
+    newest last. ``messages``: everything said so far, oldest first; may be empty when only the items are known.
+    """
+
+    named: RowArray = field(default_factory=lambda: EMPTY_ROWS)
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Sequences of named items, flat: sequence ``i`` is ``rows[offsets[i]:offsets[i + 1]]``, in order, with repeats.
+
+    ``offsets``: int64, shape (n_sequences + 1,). ``rows``: int32, shape (n_events,), each in 0..len(item_ids)-1.
+    ``by_recommender``: bool, shape (n_events,): who named it.
+    """
+
+    item_ids: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    rows: RowArray
+    by_recommender: BoolArray
+
+    def __post_init__(self) -> None:
+        if (
+            self.offsets.ndim != 1
+            or self.offsets.size == 0
+            or self.offsets[0] != 0
+            or np.any(np.diff(self.offsets) < 0)
+        ):
+            raise ValueError("offsets must be 1-D, start with 0 and never fall")
+        if not self.rows.shape == self.by_recommender.shape == (int(self.offsets[-1]),):
+            raise ValueError(
+                f"rows {self.rows.shape} and by_recommender {self.by_recommender.shape} must be 1-D and of the length "
+                f"{int(self.offsets[-1])} that offsets end with"
+            )
+        if self.rows.size and not (self.rows.min() >= 0 and self.rows.max() < self.n_items):
+            raise ValueError(f"rows must lie in 0..{self.n_items - 1}, got {self.rows.min()}..{self.rows.max()}")
+
+    @classmethod
+    def from_mentions(cls, item_ids: Sequence[str], sequences: Iterable[Sequence[Mention]]) -> TrainData:
+        """Mentions of items that ``item_ids`` lacks are left out."""
+        row_of = {item: row for row, item in enumerate(item_ids)}
+        offsets, rows, by_recommender = [0], [], []
+        for sequence in sequences:
+            for mention in sequence:
+                if mention.item in row_of:
+                    rows.append(row_of[mention.item])
+                    by_recommender.append(mention.speaker == "recommender")
+            offsets.append(len(rows))
+        return cls(
+            tuple(item_ids),
+            np.array(offsets, dtype=np.int64),
+            np.array(rows, dtype=np.int32),
+            np.array(by_recommender, dtype=np.bool_),
+        )
+
+    @property
+    def n_items(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def n_sequences(self) -> int:
+        return int(self.offsets.size - 1)
+
+    @cached_property
+    def matrix(self) -> csr_array[np.float32]:
+        """Which sequence names which item: float32 of 0 and 1, shape (n_sequences, n_items)."""
+        counted: csr_array[np.float32] = csr_array(
+            (np.ones(self.rows.size, dtype=np.float32), self.rows, self.offsets),
+            shape=(self.n_sequences, self.n_items),
+        )
+        counted.sum_duplicates()
+        counted.data[:] = 1.0
+        return counted
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """In how many sequences each item is named by either side; int64, shape (n_items,)."""
+        return np.bincount(self.matrix.indices, minlength=self.n_items).astype(np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex SHA-256 of everything in it."""
+        digest = hashlib.sha256(json.dumps(self.item_ids).encode())
+        for array in (self.offsets, self.rows, self.by_recommender):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+class RecommenderConfig(BaseModel):
+    """Base of all configs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Recommender(ABC):
+    """Base of all recommenders. A subclass gives ``name``, ``Config``, ``_fit``, ``_score``, ``_arrays``, ``_restore``.
+
+    ``fit`` draws nothing at random unless a subclass says so; ``seed`` is recorded either way.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[RecommenderConfig]] = RecommenderConfig
+
+    def __init__(self, config: RecommenderConfig | None = None, *, seed: int = 0) -> None:
+        if config is not None and type(config) is not self.Config:
+            raise TypeError(f"{type(self).__name__} takes {self.Config.__qualname__}, got {type(config).__qualname__}")
+        self.config = config if config is not None else self.Config()
+        self.seed = seed
+        self.item_ids: tuple[str, ...] | None = None
+        self.data_hash: str | None = None
+
+    def fit(self, train: TrainData) -> Self:
+        """Learn from ``train``; a second call starts anew."""
+        self._fit(train)
+        self.item_ids, self.data_hash = train.item_ids, train.digest
+        return self
+
+    def score(self, contexts: Sequence[Context]) -> FloatArray:
+        """Score the whole catalogue for each context: float32, shape (len(contexts), n_items), higher is better.
+
+        A score is finite, or :data:`NEVER` for an item the recommender does not put forward.
+
+        Raises:
+            ModelError: not fitted and not loaded.
+        """
+        n_items = self.n_items
+        if not contexts:
+            return np.empty((0, n_items), dtype=np.float32)
+        scores = self._score(contexts)
+        if scores.shape != (len(contexts), n_items) or scores.dtype != np.float32:
+            raise AssertionError(f"{self.name} gave {scores.dtype} {scores.shape}")
+        return scores
+
+    @property
+    def n_items(self) -> int:
+        if self.item_ids is None:
+            raise ModelError(f"the recommender {self.name} knows nothing yet: call fit(train) or load(folder) first.")
+        return len(self.item_ids)
+
+    def save(self, folder: Path) -> None:
+        """Write arrays and manifest to ``folder``, which appears at once and whole, in place of an older save.
+
+        Raises:
+            ModelError: not fitted; or ``folder`` exists and is no saved recommender (it is left alone).
+        """
+        n_items = self.n_items
+        if folder.exists() and not (folder / "manifest.json").is_file():
+            raise ModelError(f"{folder} exists and is no saved recommender: give another folder or remove it.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as work:
+            fresh, old = Path(work) / "fresh", Path(work) / "old"
+            fresh.mkdir()
+            write_json(fresh / "items.json", list(self.item_ids or ()))
+            for name, array in self._arrays().items():
+                np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+            manifest = {
+                "format": FORMAT,
+                "name": self.name,
+                "config": self.config.model_dump(mode="json"),
+                "seed": self.seed,
+                "n_items": n_items,
+                "data_hash": self.data_hash,
+                "files": {path.name: sha256_file(path) for path in sorted(fresh.iterdir())},
+            }
+            write_json(fresh / "manifest.json", manifest)
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+            if old.exists():
+                shutil.rmtree(old)
+
+    @classmethod
+    def load(cls, folder: Path, *, verify: bool = False) -> Self:
+        """Read what ``save`` wrote. Large arrays are mapped, not read; ``verify`` reads and checks every file's hash.
+
+        Raises:
+            ModelError: missing, damaged, or another recommender's.
+        """
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            if manifest["format"] != FORMAT or manifest["name"] != cls.name:
+                raise ModelError(
+                    f"{folder} holds {manifest['name']!r} of format {manifest['format']}, expected {cls.name!r} of "
+                    f"format {FORMAT}. Train it again."
+                )
+            if verify:
+                bad = [name for name, digest in manifest["files"].items() if sha256_file(folder / name) != digest]
+                if bad:
+                    raise ModelError(f"{folder}: {', '.join(bad)} changed since it was saved. Train it again.")
+            loaded = cls(cls.Config.model_validate(manifest["config"]), seed=manifest["seed"])
+            item_ids = tuple(json.loads((folder / "items.json").read_text(encoding="utf-8")))
+            names = [name.removesuffix(".npy") for name in manifest["files"] if name.endswith(".npy")]
+            loaded._restore({n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in names})
+        except FileNotFoundError as error:
+            raise ModelError(f"{error.filename} is missing: no recommender is saved in {folder}. Train it.") from error
+        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            raise ModelError(f"the recommender in {folder} is damaged ({error}). Train it again.") from error
+        loaded.item_ids, loaded.data_hash = item_ids, manifest["data_hash"]
+        return loaded
+
+    @abstractmethod
+    def _fit(self, train: TrainData) -> None: ...
+
+    @abstractmethod
+    def _score(self, contexts: Sequence[Context]) -> FloatArray: ...
+
+    @abstractmethod
+    def _arrays(self) -> Mapping[str, AnyArray]:
+        """All that was learnt, by name; names are file names."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, AnyArray]) -> None: ...
+
+
+def context_matrix(contexts: Sequence[Context], n_items: int) -> csr_array[np.float32]:
+    """Which context names which item: float32 of 0 and 1, shape (len(contexts), n_items)."""
+    lengths = np.array([context.named.size for context in contexts], dtype=np.int64)
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+    rows = np.concatenate([EMPTY_ROWS, *(context.named for context in contexts)])
+    matrix: csr_array[np.float32] = csr_array(
+        (np.ones(rows.size, dtype=np.float32), rows, offsets), shape=(len(contexts), n_items)
+    )
+    return matrix
+
+
+def popularity_prior(train: TrainData) -> FloatArray:
+    """log(1 + sequences naming the item), scaled to a largest value of 1; float32, shape (n_items,)."""
+    prior = np.log1p(train.popularity).astype(np.float32)
+    largest = prior.max(initial=0.0)
+    return prior / largest if largest > 0 else prior
