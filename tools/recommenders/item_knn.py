@@ -24,8 +24,8 @@ from scipy.sparse import csr_array
 class ItemKNNConfig(RecommenderConfig):
     """Settings of ItemKNN; the defaults were chosen on ReDial's validation split."""
 
-    neighbours: int = Field(200, ge=1, description="most similar items kept for each item")
-    shrinkage: float = Field(10.0, ge=0, description="pairs seen together rarely are drawn towards 0")
+    neighbours: int = Field(100, ge=1, description="most similar items kept for each item")
+    shrinkage: float = Field(20.0, ge=0, description="pairs seen together rarely are drawn towards 0")
     popularity_weight: float = Field(
         0.005, ge=0, description="weight of the popularity prior (0..1): breaks ties, and serves an empty context"
     )

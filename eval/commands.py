@@ -1,0 +1,67 @@
+"""``convrec eval``: the commands; the work is in the other modules of this room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from convrec.core.errors import RequestError
+from convrec.eval.item_systems import SYSTEMS
+from convrec.eval.items import EVALUATION_DATASETS, SPLITS, evaluate_items
+from convrec.eval.items_report import as_json, table, write
+from convrec.eval.protocols import PROTOCOLS
+from rich.console import Console
+
+app = typer.Typer(help="Measure recommenders and the agent.", no_args_is_help=True)
+
+TABLE_WIDTH = 150
+"""Columns the table needs when the output is no terminal (a file, a pipe)."""
+
+
+@app.callback()
+def _group() -> None:
+    """Measure recommenders and the agent."""
+
+
+@app.command("items")
+def items(
+    ctx: typer.Context,
+    dataset: Annotated[str, typer.Option(help=f"one of: {', '.join(EVALUATION_DATASETS)}")] = "redial",
+    protocol: Annotated[str, typer.Option(help=f"one of: {', '.join(PROTOCOLS)}")] = "novel",
+    split: Annotated[str, typer.Option(help=f"one of: {', '.join(SPLITS)}; choose settings on valid only")] = "test",
+    systems: Annotated[str, typer.Option(help=f"comma-separated, from: {', '.join(SYSTEMS)}")] = ",".join(SYSTEMS),
+    json_output: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder for the report as JSON and Markdown")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap and of systems that draw at random")] = 0,
+    limit_dialogues: Annotated[
+        int | None, typer.Option(min=1, help="first N dialogues only; such figures do not compare")
+    ] = None,
+) -> None:
+    """Item recommendation: recall, NDCG, MRR, coverage, popularity bias, on a dialogue data set."""
+    progress = Console(stderr=True)
+    names = [name.strip() for name in systems.split(",") if name.strip()]
+    try:
+        with progress.status("starting") as status:
+            report = evaluate_items(
+                ctx.obj.settings.datasets,
+                dataset=dataset,
+                protocol=protocol,
+                split=split,
+                systems=names,
+                seed=seed,
+                limit_dialogues=limit_dialogues,
+                report=status.update,
+            )
+    except RequestError as error:
+        raise typer.BadParameter(str(error)) from error
+    if out is not None:
+        for path in write(report, out):
+            progress.print(f"wrote {path}", markup=False, highlight=False)
+    if json_output:
+        typer.echo(as_json(report))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
+    console.print(table(report))

@@ -1,0 +1,133 @@
+"""Item evaluation as a terminal table and as Markdown, beside the published figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from convrec.core.files import replacing, write_json
+from convrec.eval.items import RECALL_AT, ItemReport, Row
+from convrec.eval.protocols import Protocol
+from rich.table import Table
+
+PUBLISHED_SOURCE = "Kostric & Balog, SIGIR 2026 (their re-runs, trained on all 10,006 training dialogues)"
+PUBLISHED: Mapping[tuple[str, str, Protocol], Mapping[str, Mapping[int, float]]] = {
+    ("redial", "test", "full"): {
+        "KBRD": {1: 0.033, 10: 0.177, 50: 0.332},
+        "KGSF": {1: 0.032, 10: 0.177, 50: 0.369},
+        "UniCRS": {1: 0.049, 10: 0.213, 50: 0.421},
+        "ECR": {1: 0.049, 10: 0.220, 50: 0.428},
+        "MESE": {1: 0.032, 10: 0.178, 50: 0.381},
+        "PECRS": {1: 0.044, 10: 0.189, 50: 0.383},
+        "ReFICR (7B LLM)": {1: 0.049, 10: 0.270, 50: 0.507},
+        "naive echo": {1: 0.043, 10: 0.090, 50: 0.090},
+    },
+    ("redial", "test", "novel"): {
+        "KBRD": {1: 0.017, 10: 0.148, 50: 0.300},
+        "KGSF": {1: 0.016, 10: 0.147, 50: 0.327},
+        "UniCRS": {1: 0.024, 10: 0.180, 50: 0.335},
+        "ECR": {1: 0.026, 10: 0.181, 50: 0.337},
+        "MESE": {1: 0.025, 10: 0.159, 50: 0.361},
+        "PECRS": {1: 0.022, 10: 0.143, 50: 0.341},
+        "ReFICR (7B LLM)": {1: 0.018, 10: 0.213, 50: 0.465},
+        "naive echo": {1: 0.0, 10: 0.0, 50: 0.0},
+    },
+}
+"""recall@k by data set, split and protocol, as printed (three digits)."""
+
+_HEAD = (
+    "system",
+    *(f"R@{k}" for k in RECALL_AT),
+    "95 % of R@10",
+    "NDCG@10",
+    "MRR@10",
+    "cov@10",
+    "Gini@10",
+    "ARP@10",
+    "seconds",
+)
+
+
+def heading(report: ItemReport) -> str:
+    """One line that says what was measured on what."""
+    limited = " FIRST DIALOGUES ONLY: figures do not compare." if report.limited else ""
+    return (
+        f"{report.dataset} {report.split}, protocol {report.protocol}: {report.n_dialogues:,} dialogues, "
+        f"{report.n_cases:,} cases, {report.n_gold:,} gold mentions, {report.n_items:,} items; fitted on "
+        f"{report.n_train:,} training dialogues ({report.variant}), seed {report.seed}.{limited}"
+    )
+
+
+def table(report: ItemReport) -> Table:
+    """The figures for the terminal; published rows are dimmed and marked."""
+    out = Table(title=heading(report), caption=_caption(report), title_justify="left", caption_justify="left")
+    for number, name in enumerate(_HEAD):
+        out.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
+    for cells, published in _lines(report):
+        out.add_row(*cells, style="dim" if published else None)
+    return out
+
+
+def markdown(report: ItemReport) -> str:
+    """The same as Markdown, with recall by number of items named."""
+    rows = ["| " + " | ".join(_HEAD) + " |", "|---|" + "---:|" * (len(_HEAD) - 1)]
+    rows += ["| " + " | ".join(cells) + " |" for cells, _ in _lines(report)]
+    parts = [heading(report), "", *rows]
+    if caption := _caption(report):
+        parts += ["", caption]
+    if report.rows:
+        groups = report.rows[0].by_named
+        parts += ["", "R@10 by number of items named before (gold mentions in brackets):", ""]
+        parts += ["| system | " + " | ".join(f"{g} ({n:,})" for g, (n, _) in groups.items()) + " |"]
+        parts += ["|---|" + "---:|" * len(groups)]
+        parts += [f"| {r.name} | " + " | ".join(_number(v) for _, v in r.by_named.values()) + " |" for r in report.rows]
+    return "\n".join(parts) + "\n"
+
+
+def write(report: ItemReport, folder: Path) -> tuple[Path, Path]:
+    """Write ``items-<dataset>-<split>-<protocol>.json`` and ``.md`` into ``folder``; gives their paths."""
+    stem = f"items-{report.dataset}-{report.split}-{report.protocol}"
+    as_json, as_text = folder / f"{stem}.json", folder / f"{stem}.md"
+    write_json(as_json, report.as_dict())
+    with replacing(as_text) as temporary:
+        temporary.write_text(markdown(report), encoding="utf-8")
+    return as_json, as_text
+
+
+def as_json(report: ItemReport) -> str:
+    """The whole report as one JSON object."""
+    return json.dumps(report.as_dict(), ensure_ascii=False, indent=2)
+
+
+def _lines(report: ItemReport) -> Iterator[tuple[list[str], bool]]:
+    """(cells, whether published), published rows first."""
+    for name, recalls in PUBLISHED.get((report.dataset, report.split, report.protocol), {}).items():
+        cells = [f"{name} [published]", *(_number(recalls.get(k), 3) for k in RECALL_AT)]
+        yield cells + ["-"] * (len(_HEAD) - len(cells)), True
+    for row in report.rows:
+        yield _cells(row), False
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        *(_number(row.recall[k]) for k in RECALL_AT),
+        f"{_number(row.ci95[0])}-{_number(row.ci95[1])}",
+        _number(row.ndcg),
+        _number(row.mrr),
+        _number(row.coverage),
+        _number(row.gini),
+        "-" if row.arp is None else f"{row.arp:.1f}",
+        f"{row.fit_seconds + row.score_seconds:.1f}",
+    ]
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _caption(report: ItemReport) -> str:
+    if (report.dataset, report.split, report.protocol) not in PUBLISHED:
+        return ""
+    return f"[published]: {PUBLISHED_SOURCE}; not measured here."
