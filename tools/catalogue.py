@@ -17,50 +17,15 @@ import duckdb
 import numpy as np
 from convrec.core.errors import CatalogueError
 from convrec.core.items import FieldValue, FloatArray, Item, RowArray
-from convrec.tools.catalogue_sql import column, compile_sql, path_literal, tag_table, utf8
+from convrec.tools.catalogue_file import Manifest, attach, damaged, manifest_in
+from convrec.tools.catalogue_sql import column, compile_sql, tag_table, utf8
 from convrec.tools.predicates import Expr, check
-from convrec.tools.schema import FieldSpec, FieldType, Schema
-from pydantic import BaseModel, ConfigDict, ValidationError
+from convrec.tools.schema import FieldSpec, FieldType
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-FORMAT = 1
-"""Version of the tables; another one is refused."""
-FILE = "catalogue.duckdb"
-MANIFEST = "manifest.json"
 T = TypeVar("T")
-
-
-class Source(BaseModel):
-    """What a catalogue was made from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    file: str
-    sha256: str
-    builder: str
-    """Name and version of what read it; another one means: build again."""
-
-
-class Manifest(BaseModel):
-    """What a catalogue is. It lies in the file itself; ``manifest.json`` beside it is a copy for people and scripts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int
-    item_schema: Schema
-    size: int
-    fingerprint: str
-    """SHA-256 over the items in row order; equal fingerprints mean equal rows."""
-    source: Source
-    created_by: str
-    created_at: str
-    """UTC, ISO 8601."""
-    missing: dict[str, int]
-    """Items without a value, by field."""
-    notes: tuple[str, ...] = ()
-    """What the builder set aside or changed, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,67 +56,6 @@ class TagMatrix:
     matrix: csr_matrix
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest inside a catalogue's file.
-
-    Raises:
-        CatalogueError: missing, damaged or of another format.
-    """
-    connection = _attach(folder)
-    try:
-        return _manifest(connection, folder)
-    finally:
-        connection.close()
-
-
-def _attach(folder: Path) -> duckdb.DuckDBPyConnection:
-    """A connection with the catalogue attached read-only, and with no way to other files or to the network.
-
-    Attached to a private in-memory database: connecting to the path itself would share one instance per path within the
-    process, and a catalogue replaced on disk would stay invisible until its last reader is gone.
-    """
-    file = folder / FILE
-    if not file.is_file():
-        command = "convrec data demo" if folder.name == "demo" else f"convrec data import FILE --name {folder.name}"
-        raise CatalogueError(f"no catalogue {folder.name!r} in {folder.parent}. Create it: {command}")
-    connection = duckdb.connect(":memory:")
-    try:
-        connection.execute("SET autoinstall_known_extensions = false")
-        connection.execute(f"ATTACH {path_literal(str(file))} AS cat (READ_ONLY)")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-    except duckdb.Error as error:
-        connection.close()
-        raise _damaged(folder, error) from error
-    return connection
-
-
-def _manifest(connection: duckdb.DuckDBPyConnection, folder: Path) -> Manifest:
-    try:
-        found = connection.execute("SELECT manifest FROM cat.meta").fetchone()
-        manifest = Manifest.model_validate_json(found[0] if found else "")
-    except (duckdb.Error, ValidationError) as error:
-        raise _damaged(folder, error) from error
-    if manifest.format != FORMAT:
-        raise CatalogueError(
-            f"catalogue {folder.name!r} has format {manifest.format}, this version reads {FORMAT}. "
-            f"{_remake(folder.name)}"
-        )
-    return manifest
-
-
-def _damaged(folder: Path, error: Exception) -> CatalogueError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return CatalogueError(
-        f"catalogue {folder.name!r} ({folder / FILE}) cannot be read: {reason}. {_remake(folder.name)}"
-    )
-
-
-def _remake(name: str) -> str:
-    command = "convrec data demo --rebuild" if name == "demo" else f"convrec data import FILE --name {name} --replace"
-    return f"Make it again: {command}"
-
-
 class Catalogue:
     """Items with typed fields: look-up, hard filters, columns for the recommenders. Safe to share between threads."""
 
@@ -175,9 +79,9 @@ class Catalogue:
         Raises:
             CatalogueError: missing, damaged or of another format; names the command that makes it.
         """
-        connection = _attach(folder)
+        connection = attach(folder)
         try:
-            manifest = _manifest(connection, folder)
+            manifest = manifest_in(connection, folder)
         except CatalogueError:
             connection.close()
             raise
@@ -286,6 +190,26 @@ class Catalogue:
         spec = self._spec(field, FieldType.TAGS)
         return self._cached("tags", field, lambda: self._tags(spec))
 
+    def common_values(self, field: str, limit: int) -> list[tuple[str, int]]:
+        """The values of a tags field that most items have, and how many have them; most first, ties by value.
+
+        Raises:
+            CatalogueError: no such field, or not a tags field.
+        """
+        table = tag_table(self._spec(field, FieldType.TAGS))
+        sql = f"SELECT value, count(*) AS n FROM {table} GROUP BY value ORDER BY n DESC, value LIMIT ?"  # noqa: S608
+        return [(value, int(n)) for value, n in self._run(sql, [limit]).fetchall()]
+
+    def value_range(self, field: str) -> tuple[float, float] | None:
+        """Smallest and largest value of a numeric field, None when no item has one.
+
+        Raises:
+            CatalogueError: no such field, or not a numeric one.
+        """
+        name = column(self._spec(field, FieldType.INTEGER, FieldType.NUMBER))
+        found = self._run(f"SELECT min({name}), max({name}) FROM cat.items").fetchone()  # noqa: S608
+        return None if found is None or found[0] is None else (found[0], found[1])
+
     def search_texts(self) -> list[str]:
         """One text per item that says what it is, for embedding and full-text search. Not cached: a fresh list."""
         return [text for (text,) in self._run("SELECT search_text FROM cat.texts ORDER BY row").fetchall()]
@@ -302,7 +226,7 @@ class Catalogue:
         except duckdb.ConnectionException as error:
             raise CatalogueError(f"catalogue {self.name!r} was closed; open it again") from error
         except duckdb.Error as error:
-            raise _damaged(self.folder, error) from error
+            raise damaged(self.folder, error) from error
 
     def _cached(self, what: str, field: str, make: Callable[[], T]) -> T:
         with self._lock:  # held while making: two threads must not build the same matrix

@@ -25,7 +25,7 @@ from convrec.core.files import write_json
 from convrec.core.items import FieldValue
 from convrec.core.text import fold
 from convrec.core.version import VERSION
-from convrec.tools.catalogue import FILE, FORMAT, MANIFEST, Manifest, Source
+from convrec.tools.catalogue_file import FILE, FORMAT, MANIFEST, Manifest, Source
 from convrec.tools.catalogue_sql import SQL_TYPES, column, path_literal, tag_table
 from convrec.tools.schema import FieldType, Role, Schema
 
@@ -239,7 +239,8 @@ class CatalogueBuilder:
                 )
         self._progress("indexing names", 0, None)
         run(
-            "CREATE TABLE names (norm VARCHAR, kind VARCHAR, row INTEGER, field VARCHAR, value VARCHAR, strength DOUBLE)"
+            "CREATE TABLE names (norm VARCHAR, kind VARCHAR, row INTEGER, "
+            "field VARCHAR, value VARCHAR, strength DOUBLE)"
         )
         run(
             "INSERT INTO names SELECT n.norm, 'title', row, NULL, n.value, n.strength FROM (SELECT i.row, "

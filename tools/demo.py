@@ -15,14 +15,14 @@ from convrec.core.files import sha256_file
 from convrec.core.items import FieldValue
 from convrec.core.settings import Settings
 from convrec.core.text import clean
-from convrec.tools.catalogue import Source, read_manifest
 from convrec.tools.catalogue_build import CatalogueBuilder, Progress, Record
+from convrec.tools.catalogue_file import Source, read_manifest
 from convrec.tools.describing import MAX_PEOPLE, search_text
 from convrec.tools.import_values import split_people
 from convrec.tools.schema import FILM_SCHEMA
 
 DEMO = "demo"
-BUILDER = "demo 1"
+BUILDER = "demo 2"
 """Raise the number when the films would come out differently: the catalogue is then built again."""
 RUNTIME_RANGE = (5, 776)
 """Minutes. Shorter ones are slips of the source (Machuca: 1, The Human Race: 4), read as missing; the longest is real
@@ -105,7 +105,8 @@ def ensure_demo(settings: Settings, progress: Progress | None = None, *, rebuild
     source = Source(file=file.name, sha256=sha256_file(file), builder=BUILDER)
     if not rebuild:
         try:
-            if read_manifest(folder).source == source:
+            manifest = read_manifest(folder)
+            if manifest.source == source and manifest.item_schema == FILM_SCHEMA:
                 return folder
         except CatalogueError:
             pass  # missing or damaged: built below

@@ -73,6 +73,10 @@ class Table:
         self.file = file
         self.format: Format = format or guess_format(file)
         self.delimiter = ","
+        self.total = file.stat().st_size
+        """Bytes (rows of a Parquet file), for progress."""
+        self.done = 0
+        """How much of ``total`` the latest ``rows()`` has read."""
         try:
             if self.format == "csv":
                 self.columns = self._csv_header()
@@ -133,6 +137,7 @@ class Table:
             records = self._records(lines)
             next(records, None)
             for start, cells in records:
+                self.done = lines.bytes
                 bad = [lines.bad.pop(line) for line in sorted(lines.bad) if line >= start]
                 if bad:
                     yield BadRow(start, "", _short(self.delimiter.join(cells)), bad[0])
@@ -165,6 +170,7 @@ class Table:
             lines = _Lines(binary, self.file)
             for text in lines:
                 line = lines.number
+                self.done = lines.bytes
                 if not text.strip():
                     continue
                 if line in lines.bad:
@@ -187,7 +193,10 @@ class Table:
     def _parquet_columns(self) -> list[str]:
         with duckdb.connect(":memory:") as connection:
             cursor = self._parquet_query(connection, " LIMIT 0")
-            return [str(column[0]) for column in cursor.description or []]
+            columns = [str(column[0]) for column in cursor.description or []]
+            counted = connection.execute("SELECT count(*) FROM read_parquet(?)", [_no_glob(self.file)]).fetchone()
+            self.total = int(counted[0]) if counted else 0
+            return columns
 
     def _parquet_rows(self) -> Iterator[Row | BadRow]:
         with duckdb.connect(":memory:") as connection:
@@ -202,6 +211,7 @@ class Table:
                     return
                 for values in batch:
                     number += 1
+                    self.done = number
                     yield Row(number, dict(zip(self.columns, values, strict=True)))
 
     def _parquet_query(self, connection: duckdb.DuckDBPyConnection, limit: str) -> duckdb.DuckDBPyConnection:
@@ -222,6 +232,7 @@ class _Lines:
     def __init__(self, binary: BinaryIO, file: Path) -> None:
         self._binary, self._file = binary, file
         self.number = 0
+        self.bytes = 0
         self.bad: dict[int, str] = {}
 
     def __iter__(self) -> _Lines:
@@ -232,6 +243,7 @@ class _Lines:
         if not raw:
             raise StopIteration
         self.number += 1
+        self.bytes += len(raw)
         if len(raw) > MAX_LINE:
             raise ImportRejected(f"{self._file}, line {self.number}: longer than {MAX_LINE >> 20} MiB; is it a table?")
         if self.number == 1:

@@ -129,7 +129,7 @@ def _number(spec: FieldSpec, value: object) -> int | float | None:
         if text in MISSING:
             return None
         number = _read_number(spec, text, wanted)
-    if not math.isfinite(number) or abs(number) > MAX_INTEGER:
+    if abs(number) > MAX_INTEGER:  # infinite ones too
         raise BadValue(f"outside -2^53..2^53, where {wanted} is exact")
     return number
 
