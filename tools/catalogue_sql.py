@@ -14,6 +14,7 @@ Layout (all in the attached database ``cat``; ``row`` is 0..n-1, in the order of
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -145,35 +146,28 @@ def _numeric(spec: FieldSpec, op: Op, values: Sequence[int | float]) -> Compiled
     name, integer = column(spec), spec.type is FieldType.INTEGER
     if op is Op.ANY:
         return _membership(name, [exact for value in values if (exact := _exact(value, integer)) is not None])
-    bound = values[0]
+    bound = _known(values[0])
     if math.isnan(bound):
         return _FALSE  # no number is <= or >= NaN; in SQL it would be the greatest
     if integer and not math.isinf(bound):
-        bound = math.floor(bound) if op is Op.LE else math.ceil(bound)
-    if (
-        abs(bound) > INT64_MAX
-    ):  # beyond every stored number of an integer field; the largest doubles compare as infinite
-        bound = math.copysign(math.inf, bound) if integer or not _fits_double(bound) else float(bound)
+        bound = _known(math.floor(bound) if op is Op.LE else math.ceil(bound), INT64_MAX)
     if math.isinf(bound):
         return (f"({name} IS NOT NULL)", []) if (bound > 0) is (op is Op.LE) else _FALSE
     sign = "<=" if op is Op.LE else ">="
     return f"({name} IS NOT NULL AND {name} {sign} ?)", [bound if integer else float(bound)]
 
 
-def _fits_double(value: int | float) -> bool:
-    try:
-        float(value)
-    except OverflowError:
-        return False
-    return True
+def _known(value: int | float, largest: float = sys.float_info.max) -> int | float:
+    """Infinity for what lies beyond every number that the column can hold."""
+    if abs(value) > largest:
+        return math.inf if value > 0 else -math.inf
+    return value
 
 
 def _exact(value: int | float, integer: bool) -> int | float | None:
     """The value in the column's type, None when no stored value can equal it."""
-    if integer:
-        if not math.isfinite(value) or value != int(value) or abs(int(value)) > INT64_MAX:
-            return None
-        return int(value)
-    if not _fits_double(value) or math.isnan(value) or float(value) != value:
+    value = _known(value, INT64_MAX if integer else sys.float_info.max)
+    if not math.isfinite(value):
         return None
-    return float(value)
+    same = int(value) if integer else float(value)
+    return same if same == value else None

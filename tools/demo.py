@@ -22,7 +22,7 @@ from convrec.tools.import_values import split_people
 from convrec.tools.schema import FILM_SCHEMA
 
 DEMO = "demo"
-BUILDER = "demo 2"
+BUILDER = "demo 3"
 """Raise the number when the films would come out differently: the catalogue is then built again."""
 RUNTIME_RANGE = (5, 776)
 """Minutes. Shorter ones are slips of the source (Machuca: 1, The Human Race: 4), read as missing; the longest is real

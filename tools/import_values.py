@@ -25,7 +25,7 @@ MAX_INTEGER = 2**53
 MISSING = frozenset({"", "\\N", "N/A", "NaN", "nan", "null", "NULL", "None"})
 """Texts that stand for "no value" in common exports; titles are read as they are."""
 
-_PEOPLE = re.compile(r"\s*,\s*(?!(?:Jr|Sr|II|III|IV)\b)")
+_PEOPLE = re.compile(r"\s*,(?!\s*(?:(?:Jr|Sr|II|III|IV)\b|\d+(?:st|nd|rd|th) ))\s*")
 _INTEGER = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _ISO_DATE = re.compile(r"(\d{4})-\d{2}(?:-\d{2})?(?:[T ].*)?")
@@ -39,7 +39,7 @@ class BadValue(ValueError):
 
 
 def split_people(text: str) -> list[str]:
-    """Names between commas; ``George Tillman, Jr.`` stays one."""
+    """Names between commas; ``George Tillman, Jr.`` and ``David Rocksavage, 7th Marquess of ...`` stay one."""
     return _PEOPLE.split(text)
 
 
