@@ -9,6 +9,7 @@ from pathlib import Path
 from convrec.core.files import replacing, write_json
 from convrec.eval.items import RECALL_AT, ItemReport, Row
 from convrec.eval.protocols import Protocol
+from rich.markup import escape
 from rich.table import Table
 
 PUBLISHED_SOURCE = "Kostric & Balog, SIGIR 2026 (their re-runs, trained on all 10,006 training dialogues)"
@@ -61,11 +62,13 @@ def heading(report: ItemReport) -> str:
 
 def table(report: ItemReport) -> Table:
     """The figures for the terminal; published rows are dimmed and marked."""
-    out = Table(title=heading(report), caption=_caption(report), title_justify="left", caption_justify="left")
+    out = Table(
+        title=escape(heading(report)), caption=escape(_caption(report)), title_justify="left", caption_justify="left"
+    )
     for number, name in enumerate(_HEAD):
         out.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
     for cells, published in _lines(report):
-        out.add_row(*cells, style="dim" if published else None)
+        out.add_row(*map(escape, cells), style="dim" if published else None)
     return out
 
 

@@ -30,9 +30,11 @@ _TITLE_YEAR = re.compile(r"(?P<title>.*?)\s*\((?P<year>(?:18|19|20)\d\d)\)\s*")
 
 
 def split_title(name: str) -> tuple[str, int | None]:
-    """``"Heat  (1995)"`` -> ``("Heat", 1995)``; the year is None when the name does not end in one."""
+    """``"Heat  (1995)"`` -> ``("Heat", 1995)``; the year is None when the name does not end in one. White space runs
+    in the title become one space."""
     found = _TITLE_YEAR.fullmatch(name)
-    return (found["title"].strip(), int(found["year"])) if found else (name.strip(), None)
+    title = " ".join((found["title"] if found else name).split())
+    return title, int(found["year"]) if found else None
 
 
 def write_gzip(path: Path, data: bytes) -> None:

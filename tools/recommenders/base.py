@@ -73,6 +73,8 @@ class TrainData:
             )
         if self.rows.size and not (self.rows.min() >= 0 and self.rows.max() < self.n_items):
             raise ValueError(f"rows must lie in 0..{self.n_items - 1}, got {self.rows.min()}..{self.rows.max()}")
+        for array in (self.offsets, self.rows, self.by_recommender):
+            array.setflags(write=False)
 
     @classmethod
     def from_mentions(cls, item_ids: Sequence[str], sequences: Iterable[Sequence[Mention]]) -> TrainData:
@@ -106,6 +108,7 @@ class TrainData:
         counted: csr_array[np.float32] = csr_array(
             (np.ones(self.rows.size, dtype=np.float32), self.rows, self.offsets),
             shape=(self.n_sequences, self.n_items),
+            copy=True,  # sum_duplicates works in place
         )
         counted.sum_duplicates()
         counted.data[:] = 1.0
