@@ -6,9 +6,10 @@ A missing value makes every test false but ``Test(field, Op.MISSING)``: what is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from convrec.core.errors import ToolRetry
 from convrec.core.items import FieldValue, Item
@@ -69,7 +70,7 @@ class Condition:
     """The user's words it was read from."""
     standing: bool = False
     """A standing instruction: never relaxed, kept when the topic changes."""
-    hard: bool = field(default=True)
+    hard: bool = True
     """False: a preference for ranking, never a filter."""
 
 
@@ -122,3 +123,46 @@ def holds(expr: Expr, item: Item) -> bool:
                 return value <= bound if op is Op.LE else value >= bound
             have = set(value) if isinstance(value, tuple) else {value}
             return set(values) <= have if op is Op.ALL else bool(have.intersection(values))
+
+
+def to_json(expr: Expr) -> dict[str, Any]:
+    """A JSON form of ``expr`` that :func:`from_json` reads back."""
+    match expr:
+        case AllOf(parts):
+            return {"all": [to_json(part) for part in parts]}
+        case AnyOf(parts):
+            return {"any": [to_json(part) for part in parts]}
+        case Not(part):
+            return {"not": to_json(part)}
+        case Test(name, op, values):
+            return {"field": name, "op": op.value, "values": list(values)}
+
+
+def from_json(data: Mapping[str, Any]) -> Expr:
+    """Read :func:`to_json`'s form back.
+
+    Raises:
+        ToolRetry: the data has another form.
+    """
+    try:
+        if "all" in data:
+            return AllOf(tuple(from_json(part) for part in data["all"]))
+        if "any" in data:
+            return AnyOf(tuple(from_json(part) for part in data["any"]))
+        if "not" in data:
+            return Not(from_json(data["not"]))
+        return Test(str(data["field"]), Op(data["op"]), tuple(data["values"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ToolRetry(f"not a condition: {str(data)[:200]}") from error
+
+
+def condition_to_json(condition: Condition) -> dict[str, Any]:
+    return {**{f.name: getattr(condition, f.name) for f in fields(condition)}, "expr": to_json(condition.expr)}
+
+
+def condition_from_json(data: Mapping[str, Any]) -> Condition:
+    """Read :func:`condition_to_json`'s form back; unknown keys are an error."""
+    try:
+        return Condition(**{**data, "expr": from_json(data["expr"])})
+    except (KeyError, TypeError) as error:
+        raise ToolRetry(f"not a condition: {str(data)[:200]}") from error

@@ -1,0 +1,92 @@
+"""Builds the agent from settings: the parts of every room put together."""
+
+from __future__ import annotations
+
+from convrec.agent.api import AgentInfo
+from convrec.agent.executor import Toolbox
+from convrec.agent.llm.resolve import resolve
+from convrec.agent.turn import Agent
+from convrec.core.embedding import Embedder, HashingEmbedder
+from convrec.core.errors import CatalogueError, ModelError
+from convrec.core.pull import path as model_path
+from convrec.core.settings import Settings
+from convrec.memory.preferences import PreferenceMemory
+from convrec.memory.sessions import SessionStore
+from convrec.memory.store import InMemoryStore, VectorStore
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.demo import DEMO, ensure_demo
+from convrec.tools.item_index import ItemIndex, open_index
+
+EMBEDDER = "all-minilm-l6-v2"
+
+
+def open_embedder(settings: Settings) -> Embedder:
+    """The embedder of the settings.
+
+    Raises:
+        ModelError: its weights are not here; the message holds the command that pulls them.
+    """
+    if settings.memory.embedder == "hashing":
+        return HashingEmbedder()
+    folder = model_path(EMBEDDER, settings)
+    if folder is None:
+        raise ModelError(
+            f"the embedding model {EMBEDDER} is not here. Run: convrec models pull {EMBEDDER} "
+            "(or set CONVREC_MEMORY__EMBEDDER=hashing to do without)"
+        )
+    from convrec.memory.embedders import MiniLMEmbedder  # noqa: PLC0415 - heavy
+
+    return MiniLMEmbedder(folder)
+
+
+def open_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue of the settings; the demo one is prepared on first use."""
+    if settings.catalogue == DEMO:
+        return Catalogue.open(ensure_demo(settings))
+    return Catalogue.open(settings.catalogues / settings.catalogue)
+
+
+def open_store(settings: Settings, embedder: Embedder) -> VectorStore:
+    if settings.memory.store == "memory":
+        return InMemoryStore()
+    from convrec.memory.chroma_store import ChromaStore  # noqa: PLC0415 - heavy
+
+    return ChromaStore(settings.memory_path, embedder)
+
+
+def open_agent(settings: Settings) -> Agent:
+    """A ready agent. Models are loaded at first use or by ``agent.warm()``.
+
+    Raises:
+        ConvrecError: what is missing, with the command that brings it.
+    """
+    resolved = resolve(settings)
+    catalogue = open_catalogue(settings)
+    embedder = open_embedder(settings)
+    note, index = resolved.note, _index(catalogue, embedder)
+    if index is None:
+        note += f"; no semantic search: catalogue {catalogue.name} has no embedding index (run: convrec setup)"
+    info = AgentInfo(
+        tier=resolved.tier,
+        model=resolved.llm.name if resolved.llm else "rules",
+        catalogue=catalogue.name,
+        items=catalogue.size,
+        item_noun_plural=catalogue.schema.item_noun_plural,
+        note=note,
+    )
+    return Agent(
+        info=info,
+        catalogue=catalogue,
+        preferences=PreferenceMemory(open_store(settings, embedder), embedder),
+        sessions=SessionStore(settings.sessions_path),
+        toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index),
+        settings=settings.turn,
+        llm=resolved.llm,
+    )
+
+
+def _index(catalogue: Catalogue, embedder: Embedder) -> ItemIndex | None:
+    try:
+        return open_index(catalogue, embedder)
+    except CatalogueError:
+        return None

@@ -1,0 +1,102 @@
+"""Step 4 and 5 of a turn: runs a plan's tools on the candidate bus and records what each did."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from convrec.agent.events import Event, Fallback, ToolRan
+from convrec.agent.plan import Plan, ToolCall
+from convrec.agent.reasons import join
+from convrec.agent.request import Request
+from convrec.core.embedding import Embedder
+from convrec.core.errors import ToolError
+from convrec.core.items import ItemList
+from convrec.tools.candidates import Candidates
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.content import ContentModel
+from convrec.tools.item_index import ItemIndex
+from convrec.tools.toolbox import FilterTool, RankTool, SearchTool, SimilarTool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Toolbox:
+    """The tools of one catalogue, shared by all sessions: they hold caches, no state of a turn."""
+
+    filter: FilterTool
+    similar: SimilarTool
+    search: SearchTool
+    rank: RankTool
+
+    @classmethod
+    def build(cls, catalogue: Catalogue, embedder: Embedder | None, index: ItemIndex | None) -> Toolbox:
+        content = ContentModel(catalogue)
+        return cls(
+            FilterTool(catalogue),
+            SimilarTool(content, index),
+            SearchTool(embedder, index),
+            RankTool(catalogue, content),
+        )
+
+
+@dataclass(slots=True)
+class Executor:
+    """Runs every step but the look-up and the rerank, which need the reading and the LLM."""
+
+    catalogue: Catalogue
+    tools: Toolbox
+
+    def run(self, plan: Plan, request: Request, bus: Candidates) -> Iterator[Event]:
+        """Run the plan's tools in order; a tool that fails is reported and the turn goes on without it."""
+        allowed = np.ones(self.catalogue.size, dtype=np.bool_)
+        allowed[list(request.excluded)] = False
+        bus.rows = np.flatnonzero(allowed).astype(np.int32)
+        for call in plan.calls:
+            if call.tool in ("filter", "similar", "search", "rank"):
+                yield from self._step(call, request, bus)
+        if bus.ranked is None:
+            yield from self._step(ToolCall(tool="rank"), request, bus)
+
+    def _step(self, call: ToolCall, request: Request, bus: Candidates) -> Iterator[Event]:
+        before, started = len(bus.rows), time.perf_counter()
+        action, summary = self._bind(call, request, bus)
+        try:
+            action()
+        except ToolError as error:
+            logger.warning("tool %s failed: %s", call.tool, error)
+            yield ToolRan(call.tool, str(error), before, len(bus.rows), time.perf_counter() - started, ok=False)
+            yield Fallback(call.tool, str(error), "went on without it")
+            if call.tool == "rank":
+                raise
+            return
+        text = summary
+        if bus.relaxed and call.tool == "filter":
+            text += f"; nothing fits all of it, let go of: {join([c.label for c in bus.relaxed])}"
+        yield ToolRan(call.tool, text, before, len(bus.rows), time.perf_counter() - started)
+
+    def _bind(self, call: ToolCall, request: Request, bus: Candidates) -> tuple[Callable[[], object], str]:
+        """The call with its arguments, and what it does in words."""
+        match call.tool:
+            case "filter":
+                labels = join([c.label for c in request.hard]) or "no condition"
+                return lambda: self.tools.filter(bus, request.conditions, request.carried), labels
+            case "similar":
+                labels = join([item.label for item in self.catalogue.items(request.references)])
+                return lambda: self.tools.similar(bus, request.references), f"like {labels}"
+            case "search":
+                return lambda: self.tools.search(bus, call.query), f"search “{call.query}”"
+            case _:
+                return (
+                    lambda: self.tools.rank(bus, soft=request.soft, liked=request.profile, disliked=request.disliked),
+                    "rank by similarity, preferences, reviews",
+                )
+
+
+def head(bus: Candidates, k: int) -> ItemList:
+    """The first ``k`` of the ranked candidates."""
+    return bus.ranked.top(k) if bus.ranked is not None else ItemList(bus.rows[:0], np.empty(0, dtype=np.float32))

@@ -1,0 +1,71 @@
+"""Step 9 of a turn: what a message says about the user for later, as preference records."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from convrec.core.text import clean
+from convrec.memory.records import NewPreference, Polarity
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.predicates import Condition, Not, condition_to_json
+from convrec.tools.understand import Understanding
+
+_TASTE = re.compile(
+    r"\bi (?:really |just |absolutely )?(?:love|like|adore|enjoy|prefer|hate|dislike|can't stand|don't like)\b"
+)
+_ITEM_POLARITY: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
+
+
+def statements(reading: Understanding, catalogue: Catalogue, session_id: str, turn: int) -> list[NewPreference]:
+    """Item feedback, standing instructions and stated tastes of one message."""
+    said = clean(reading.text, 300)
+    out: list[NewPreference] = []
+    for mention in reading.mentions:
+        polarity = _ITEM_POLARITY.get(mention.polarity)
+        if polarity is None:
+            continue
+        item = catalogue.item(mention.row)
+        out.append(item_feedback(item.id, item.label, polarity, said, session_id, turn))
+    taste = _TASTE.search(reading.text.lower()) is not None
+    for condition in reading.conditions:
+        durable = condition.standing or (taste and condition.slot not in ("year", "runtime") and condition.hard)
+        if not durable or (condition.source == "critique" and not condition.standing):
+            continue
+        out.append(
+            NewPreference(
+                kind="standing" if condition.standing else "attribute",
+                polarity="unwanted" if condition.negative else "wanted",
+                subject=_subject(condition),
+                text=f"{'always: ' if condition.standing else 'likes: ' if not condition.negative else ''}{condition.label}"[
+                    :500
+                ],
+                said=said,
+                confidence=0.95 if condition.standing else 0.7,
+                payload={"condition": condition_to_json(replace(condition, standing=condition.standing))},
+                source_session=session_id,
+                source_turn=turn,
+            )
+        )
+    return out
+
+
+def item_feedback(item_id: str, label: str, polarity: Polarity, said: str, session_id: str, turn: int) -> NewPreference:
+    """The record of one liked, disliked or seen item."""
+    return NewPreference(
+        kind="item",
+        polarity=polarity,
+        subject=f"item:{item_id}"[:200],
+        text=f"{polarity} {label}"[:500],
+        said=said,
+        payload={"item": item_id},
+        source_session=session_id,
+        source_turn=turn,
+    )
+
+
+def _subject(condition: Condition) -> str:
+    """The key on which a newer statement supersedes an older one: the sign is not part of it."""
+    inner = condition.expr.part if isinstance(condition.expr, Not) else condition.expr
+    values = getattr(inner, "values", None)
+    return f"{condition.slot}={','.join(map(str, values)) if values else condition.slot}"[:200]

@@ -1,0 +1,125 @@
+"""Step 8 of a turn: the words. A template that always works; the LLM's opening takes its place when it verifies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from convrec.agent.events import RecommendedItem
+from convrec.agent.llm.base import LLM, Completion, Message
+from convrec.agent.prompting import render, tagged
+from convrec.agent.reasons import join
+from convrec.agent.request import Request
+from convrec.agent.verifier import Verifier, sentences
+from convrec.core.items import Item
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.predicates import Condition
+
+OPENING_TOKENS = 80
+
+
+@dataclass(slots=True)
+class Opening:
+    """What came of asking the LLM for an opening."""
+
+    text: str = ""
+    dropped: tuple[str, ...] = ()
+    completion: Completion | None = None
+
+
+def template_opening(
+    count: int, references: Sequence[Item], request: Request, relaxed: Sequence[Condition], catalogue: Catalogue
+) -> str:
+    """ "Here are 5 films like Heat (1995), from 2005 or later." and what had to be let go."""
+    noun = catalogue.schema.item_noun if count == 1 else catalogue.schema.item_noun_plural
+    wish = []
+    if references:
+        wish.append(f"like {join([r.label for r in references[:3]])}")
+    held = [c.label for c in request.conditions if c.hard and c not in relaxed]
+    if held:
+        wish.append(f"{'; '.join(held)}")
+    if request.query and not wish:
+        wish.append(f"close to “{request.query}”")
+    start = "Here is a" if count == 1 else f"Here are {count}"
+    text = f"{start} {noun}{': ' if held and not references else ' ' if wish else ''}{', '.join(wish)}."
+    return text
+
+
+def relaxation(relaxed: Sequence[Condition], catalogue: Catalogue) -> str:
+    """What had to be let go, "" when nothing."""
+    if not relaxed:
+        return ""
+    return f"Nothing here fits all of that, so I let go of: {join([c.label for c in relaxed])}."
+
+
+def nothing_fits(blocked: Sequence[Condition], catalogue: Catalogue) -> str:
+    """That no item fits and nothing more may be let go."""
+    nouns = catalogue.schema.item_noun_plural
+    if not blocked:
+        return f"I have no more {nouns} to suggest for that. Change or drop a condition, or start afresh."
+    return (
+        f"No {catalogue.schema.item_noun} in this catalogue fits all of: {join([c.label for c in blocked])}. "
+        "Which of these could you let go?"
+    )
+
+
+def slate_lines(items: Sequence[RecommendedItem]) -> str:
+    """The numbered list, one item a line."""
+    lines = []
+    for number, item in enumerate(items, 1):
+        label = f"{item.title} ({item.year})" if item.year is not None else item.title
+        lines.append(f"{number}. {label}" + (f": {item.reason}" if item.reason else ""))
+    return "\n".join(lines)
+
+
+def llm_opening(
+    llm: LLM,
+    message: str,
+    items: Sequence[RecommendedItem],
+    references: Sequence[Item],
+    request: Request,
+    catalogue: Catalogue,
+) -> Iterator[str | Opening]:
+    """Verified sentences as they are finished, last the :class:`Opening`.
+
+    Raises:
+        LLMError: the backend failed; what was yielded so far stands.
+    """
+    facts = "\n".join(f"- {slate_lines([item])[3:]}" for item in items)
+    wish = join([c.label for c in request.conditions]) or "no conditions"
+    like = join([r.label for r in references[:3]])
+    asked = f"{wish}; like {like}" if like else wish
+    prompt: list[Message] = [
+        ("system", render("reply", catalogue.schema)),
+        ("user", f"{tagged('message', message, 400)}\n{tagged('wish', asked, 300)}\n{tagged('facts', facts, 1500)}"),
+    ]
+    allowed = [facts, asked, message, catalogue.schema.item_noun, catalogue.schema.item_noun_plural]
+    verifier = Verifier.of(allowed)
+    opening, buffer = Opening(), ""
+    kept: list[str] = []
+    dropped: list[str] = []
+
+    def judge(finished: Sequence[str]) -> Iterator[str]:
+        for sentence in finished:
+            problem = verifier.problem(sentence)
+            if problem:
+                dropped.append(f"{sentence} [{problem}]")
+            else:
+                piece = sentence if not kept else f" {sentence}"
+                kept.append(sentence)
+                yield piece
+
+    for piece in llm.stream(prompt, max_tokens=OPENING_TOKENS):
+        if isinstance(piece, Completion):
+            opening.completion = piece
+            continue
+        buffer += piece
+        parts = sentences(buffer)
+        if len(parts) > 1:
+            yield from judge(parts[:-1])
+            buffer = parts[-1]
+    # A sentence cut off by the token limit has no end and is not said.
+    if buffer.strip().endswith((".", "!", "?")):
+        yield from judge(sentences(buffer))
+    opening.text, opening.dropped = " ".join(kept), tuple(dropped)
+    yield opening

@@ -1,0 +1,121 @@
+"""Step 6 of a turn: the LLM reorders the head of the ranking.
+
+Pointwise: for each candidate the log-odds of "Yes" to "does it suit the wish?", minus the same candidate's log-odds for
+an empty wish (its content-free prior; Zhao et al. 2021, arXiv:2102.09690). Pointwise scores do not depend on the order
+in which candidates are listed, and the model only ever sees given candidates, so nothing else can be ranked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from convrec.agent.llm.base import LLM, Message
+from convrec.agent.prompting import render, tagged
+from convrec.agent.reasons import join
+from convrec.core.items import Item, ItemList
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.schema import Role
+from pydantic import BaseModel, ConfigDict, Field
+
+CARD_CHARS = 260
+WISH_CHARS = 500
+
+
+class RerankConfig(BaseModel):
+    """How much the LLM may move."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: float = Field(0.5, ge=0, le=2)
+    """Weight of the LLM's standardised score beside the standardised fused score."""
+    unsure_below: float = Field(0.15, ge=0)
+    """Standard deviation of the log-odds under which the LLM tells candidates apart too little to be heard."""
+    priors_kept: int = Field(20_000, ge=0)
+
+
+@dataclass(slots=True)
+class Reranker:
+    """Holds a cache of priors, which depend on the item and the model alone, never on a user."""
+
+    catalogue: Catalogue
+    config: RerankConfig = field(default_factory=RerankConfig)
+    _priors: OrderedDict[tuple[str, int], float] = field(init=False, default_factory=OrderedDict)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __call__(self, llm: LLM, wish: str, ranked: ItemList, top: int) -> tuple[ItemList, str]:
+        """``ranked`` with its first ``top`` reordered, and a note in words. Unsure or no log-probabilities: unchanged.
+
+        Raises:
+            LLMError: the backend failed; the caller keeps the fused order and says so.
+        """
+        head = ranked.top(top)
+        if len(head) < 2:
+            return ranked, "too few candidates"
+        items = self.catalogue.items(head.rows)
+        scores = llm.yes_no([self.prompt(wish, item) for item in items])
+        if scores is None:
+            return ranked, "the model gives no log-probabilities; order kept"
+        priors = self._prior(llm, items)
+        if priors is None:
+            return ranked, "the model gives no log-probabilities; order kept"
+        margin = np.asarray(scores, dtype=np.float32) - np.asarray(priors, dtype=np.float32)
+        if not np.isfinite(margin).all() or float(margin.std()) < self.config.unsure_below:
+            return ranked, "the model was unsure; order kept"
+        fused = _standard(head.scores) + self.config.weight * _standard(margin)
+        order = np.lexsort((np.arange(len(head)), -fused))
+        rows = np.concatenate([head.rows[order], ranked.rows[len(head) :]])
+        # Scores stay those of the fusion, sorted, so that the list as a whole keeps falling scores.
+        new = ItemList(rows, ranked.scores)
+        moved = int((order != np.arange(len(head))).sum())
+        return new, f"{moved} of {len(head)} candidates moved"
+
+    def prompt(self, wish: str, item: Item) -> list[Message]:
+        """Wish first, candidate last, so that all candidates of a turn share the longest prefix."""
+        schema = self.catalogue.schema
+        return [
+            ("system", render("rerank", schema)),
+            (
+                "user",
+                f"{tagged('wish', wish, WISH_CHARS)}\n{tagged('candidate', self.card(item), CARD_CHARS)}\n"
+                f"Does this {schema.item_noun} suit the wish? Answer Yes or No.",
+            ),
+        ]
+
+    def card(self, item: Item) -> str:
+        """A candidate's record in one line, from typed fields only."""
+        parts = [item.label]
+        for spec in self.catalogue.schema.fields:
+            if (
+                spec.role in (Role.CATEGORY, Role.CERTIFICATE, Role.DESCRIPTION, Role.KEYWORDS)
+                or spec.name == "directors"
+            ):
+                value = item.fields.get(spec.name)
+                if value:
+                    parts.append(f"{spec.spoken} {join(list(value[:5])) if isinstance(value, tuple) else value}")
+        return "; ".join(parts)
+
+    def _prior(self, llm: LLM, items: Sequence[Item]) -> list[float] | None:
+        with self._lock:
+            known = {item.row: self._priors.get((llm.name, item.row)) for item in items}
+        missing = [item for item in items if known[item.row] is None]
+        if missing:
+            scores = llm.yes_no([self.prompt("N/A", item) for item in missing])
+            if scores is None:
+                return None
+            with self._lock:
+                for item, score in zip(missing, scores, strict=True):
+                    known[item.row] = score
+                    self._priors[(llm.name, item.row)] = score
+                while len(self._priors) > self.config.priors_kept:
+                    self._priors.popitem(last=False)
+        return [known[item.row] or 0.0 for item in items]
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    """Zero mean, unit variance; zeros when all are equal."""
+    spread = float(values.std())
+    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)

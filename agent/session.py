@@ -1,0 +1,109 @@
+"""One conversation's state. It belongs to one user and one session id and is saved after every turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.predicates import Condition, condition_from_json, condition_to_json
+from convrec.tools.understand import Focus
+
+MAX_TURNS_KEPT = 50
+"""Turns of text kept for the prompt and the history; what was shown and rejected is kept for the whole session."""
+
+
+@dataclass(slots=True)
+class Session:
+    """Mutable during a turn. Items are kept by id, so that a rebuilt catalogue does not confuse them."""
+
+    user: str
+    session_id: str
+    turns: list[tuple[str, str]] = field(default_factory=list)
+    """(user text, reply text), oldest first."""
+    turn_count: int = 0
+    conditions: list[Condition] = field(default_factory=list)
+    """What the running request asks for, oldest first."""
+    references: list[str] = field(default_factory=list)
+    """Items the running request wants something similar to."""
+    liked: list[str] = field(default_factory=list)
+    disliked: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
+    """Everything the user named, in any way."""
+    shown: list[str] = field(default_factory=list)
+    """Everything recommended so far."""
+    rejected: list[str] = field(default_factory=list)
+    slate: list[str] = field(default_factory=list)
+    """The last slate, in the order shown."""
+    evidence: dict[str, list[str]] = field(default_factory=dict)
+    """Facts behind each item of the last slate, for "why?"."""
+    last: str | None = None
+    people: list[str] = field(default_factory=list)
+    people_field: str = ""
+    query: str = ""
+
+    def focus(self, catalogue: Catalogue) -> Focus:
+        last = catalogue.row_of(self.last) if self.last else None
+        return Focus(
+            slate=rows_of(catalogue, self.slate),
+            last=last,
+            people=tuple(self.people),
+            people_field=self.people_field,
+            references=rows_of(catalogue, self.references),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "turns": [list(turn) for turn in self.turns[-MAX_TURNS_KEPT:]],
+            "turn_count": self.turn_count,
+            "conditions": [condition_to_json(c) for c in self.conditions],
+            **{name: list(getattr(self, name)) for name in _ITEM_LISTS},
+            "evidence": self.evidence,
+            "last": self.last,
+            "people": self.people,
+            "people_field": self.people_field,
+            "query": self.query,
+        }
+
+    @classmethod
+    def from_json(cls, user: str, session_id: str, data: dict[str, Any]) -> Session:
+        return cls(
+            user=user,
+            session_id=session_id,
+            turns=[(turn[0], turn[1]) for turn in data["turns"]],
+            turn_count=data["turn_count"],
+            conditions=[condition_from_json(c) for c in data["conditions"]],
+            **{name: list(data[name]) for name in _ITEM_LISTS},
+            evidence=data["evidence"],
+            last=data["last"],
+            people=data["people"],
+            people_field=data["people_field"],
+            query=data["query"],
+        )
+
+
+_ITEM_LISTS = ("references", "liked", "disliked", "seen", "named", "shown", "rejected", "slate")
+
+
+def rows_of(catalogue: Catalogue, ids: list[str]) -> tuple[int, ...]:
+    """Rows of those ids that the catalogue still has."""
+    found = (catalogue.row_of(item_id) for item_id in ids)
+    return tuple(row for row in found if row is not None)
+
+
+def add_new(ids: list[str], new: list[str]) -> None:
+    """Append what is not there yet, in place, keeping the order."""
+    ids.extend(item_id for item_id in dict.fromkeys(new) if item_id not in ids)
+
+
+def carry_over(old: list[Condition], new: list[Condition]) -> tuple[list[Condition], int]:
+    """The conditions of a message that narrows the running request, and how many of them are carried over.
+
+    A new condition replaces an old one on the same slot and of the same sign ("under 90 minutes" after "under two hours");
+    a denial of what was asked for removes it ("no comedies" after "a comedy").
+    """
+    denied = {c.expr.part for c in new if c.negative and hasattr(c.expr, "part")}
+    replaced = {(c.slot, c.negative) for c in new if not c.negative}
+    kept = [c for c in old if (c.slot, c.negative) not in replaced and c.expr not in denied and c not in new]
+    return [*kept, *new], len(kept)

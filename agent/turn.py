@@ -1,0 +1,534 @@
+"""The turn loop: understand, recall, plan, act, rank, rerank, reply, remember. One agent serves all users and sessions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from convrec.agent import answers, reply
+from convrec.agent.api import AgentInfo
+from convrec.agent.events import (
+    Event,
+    Fallback,
+    Finished,
+    Planned,
+    Recalled,
+    RecommendedItem,
+    Token,
+    ToolRan,
+    TurnResult,
+    Understood,
+)
+from convrec.agent.executor import Executor, Toolbox, head
+from convrec.agent.llm.base import LLM, Completion, Message
+from convrec.agent.plan import Plan
+from convrec.agent.planner import LLMPlanner, Merger, plan_by_rules
+from convrec.agent.prompting import render, tagged
+from convrec.agent.reasons import facts, reason
+from convrec.agent.remember import item_feedback, statements
+from convrec.agent.request import Request, interpret
+from convrec.agent.reranker import Reranker
+from convrec.agent.session import Session, add_new
+from convrec.agent.verifier import Verifier, violations
+from convrec.core.errors import LLMError, MemoryStoreError, RequestError, ToolError
+from convrec.core.items import Item
+from convrec.core.settings import TurnSettings
+from convrec.core.text import clean
+from convrec.memory.preferences import PreferenceMemory
+from convrec.memory.records import Polarity, Preference
+from convrec.memory.sessions import SessionStore
+from convrec.tools.candidates import Candidates
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.understand import Understander, Understanding
+
+logger = logging.getLogger(__name__)
+CHAT_TOKENS = 60
+FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
+CLOSE_ENOUGH = ("liked", "like")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn collects on its way; lives no longer than the turn."""
+
+    reading: Understanding
+    session: Session
+    request: Request
+    remembered: list[Preference]
+    plan: Plan
+    planner: str = "rules"
+    text: str = ""
+    items: list[RecommendedItem] = field(default_factory=list)
+    relaxed: list[str] = field(default_factory=list)
+    fallbacks: list[Fallback] = field(default_factory=list)
+    tools: list[ToolRan] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    calls: list[Completion] = field(default_factory=list)
+    llm_calls: int = 0
+    learned: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    def fall_back(self, stage: str, why: object, instead: str) -> Fallback:
+        event = Fallback(stage, clean(str(why), 300), instead)
+        logger.warning("%s failed, %s: %s", stage, instead, event.reason)
+        self.fallbacks.append(event)
+        return event
+
+
+@dataclass(slots=True)
+class Agent:
+    """Implements :class:`convrec.agent.api.ConversationalAgent`. Holds no state of any user: that is in the stores."""
+
+    info: AgentInfo
+    catalogue: Catalogue
+    preferences: PreferenceMemory
+    sessions: SessionStore
+    toolbox: Toolbox
+    settings: TurnSettings
+    llm: LLM | None = None
+    understander: Understander = field(init=False)
+    executor: Executor = field(init=False)
+    planner: LLMPlanner = field(init=False)
+    merger: Merger = field(init=False)
+    reranker: Reranker = field(init=False)
+    _locks: dict[tuple[str, str], threading.Lock] = field(init=False, default_factory=dict)
+    _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.understander = Understander(self.catalogue)
+        self.executor = Executor(self.catalogue, self.toolbox)
+        self.planner = LLMPlanner(self.catalogue)
+        self.merger = Merger(self.catalogue)
+        self.reranker = Reranker(self.catalogue)
+
+    # -- the turn -----------------------------------------------------------------------------------------------------
+
+    def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
+        message = self._checked(text)
+        _check_id("user", user)
+        _check_id("session_id", session_id)
+        return self._turn(message, user, session_id)
+
+    def _turn(self, text: str, user: str, session_id: str) -> Iterator[Event]:
+        with self._session_lock(user, session_id):
+            yield from self._locked_turn(text, user, session_id)
+
+    def _locked_turn(self, text: str, user: str, session_id: str) -> Iterator[Event]:
+        started = time.perf_counter()
+        session = self._load(user, session_id)
+        session.turn_count += 1
+        reading = self.understander.read(text, session.focus(self.catalogue))
+        understood = time.perf_counter()
+        yield self._understood(reading)
+
+        early: list[Fallback] = []
+        try:
+            remembered = self.preferences.list(user)
+        except MemoryStoreError as error:
+            remembered = []
+            early.append(Fallback("memory", clean(str(error), 300), "answered without what is remembered"))
+        request = interpret(reading, session, self.catalogue, remembered)
+        yield Recalled(tuple(request.applied), tuple(request.left_out))
+        recalled = time.perf_counter()
+
+        reranks = self.llm is not None and self.settings.rerank_top > 1
+        plan = plan_by_rules(reading, request, self.catalogue, rerank=reranks)
+        turn = _Turn(reading, session, request, remembered, plan, started=started)
+        turn.timings |= {"understand": understood - started, "recall": recalled - understood}
+        turn.timings["first_event"] = understood - started
+        for event in early:
+            turn.fallbacks.append(event)
+            yield event
+        yield from self._plan(turn, reranks)
+        with _timed(turn, "answer"):
+            yield from self._answer(turn)
+        with _timed(turn, "remember"):
+            yield from self._remember(turn)
+        session.turns.append((text, turn.text))
+        self.sessions.save(user, session_id, session.to_json())
+        turn.timings["total"] = time.perf_counter() - started
+        yield Finished(self._result(turn))
+
+    def _understood(self, reading: Understanding) -> Understood:
+        links = [self.catalogue.item(m.row).label for m in reading.mentions] + [p.name for p in reading.people]
+        notes = [f"not in the catalogue: {u.said}" for u in reading.unknown]
+        return Understood(tuple(dict.fromkeys(links)), tuple(c.label for c in reading.conditions), tuple(notes))
+
+    def _plan(self, turn: _Turn, reranks: bool) -> Iterator[Event]:
+        """Rules plan what they are sure of; the rest is one LLM call, merged. The LLM never blocks the turn."""
+        note = ""
+        if self.llm is not None and turn.reading.act in ("recommend", "other"):
+            with _timed(turn, "plan"):
+                try:
+                    turn.llm_calls += 1
+                    draft, calls = self.planner.draft(self.llm, turn.reading.text)
+                    turn.calls += calls
+                    turn.llm_calls += len(calls) - 1
+                    turn.request, turn.plan = self.merger.merge(
+                        turn.reading, turn.request, turn.plan, draft, rerank=reranks
+                    )
+                    turn.planner = "llm+rules"
+                except LLMError as error:
+                    yield turn.fall_back("planner", error, "the rule planner took over")
+        elif self.llm is not None:
+            note = "read by rule; no LLM call needed"
+        yield Planned(turn.plan.model_dump(mode="json"), turn.planner, note)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _answer(self, turn: _Turn) -> Iterator[Event]:
+        match turn.plan.action:
+            case "lookup":
+                yield from self._look_up(turn)
+            case "recommend":
+                yield from self._recommend(turn)
+            case "feedback":
+                yield from self._say(turn, self._feedback_text(turn))
+            case "profile":
+                yield from self._say(turn, answers.profile(turn.remembered))
+            case "forget":
+                yield from self._say(
+                    turn,
+                    "You decide what I keep: /forget ID or /forget all in the terminal, the cross beside a line on the "
+                    "page, or DELETE /v1/users/{user}/preferences. " + answers.profile(turn.remembered),
+                )
+            case "chat":
+                yield from self._chat(turn)
+
+    def _say(self, turn: _Turn, text: str) -> Iterator[Event]:
+        if text:
+            piece = text if not turn.text else f"{'' if turn.text.endswith(chr(10)) else ' '}{text}"
+            turn.text += piece
+            yield Token(piece)
+
+    def _look_up(self, turn: _Turn) -> Iterator[Event]:
+        started = time.perf_counter()
+        reading, session = turn.reading, turn.session
+        rows = reading.rows("asked", "named", "liked", "disliked", "seen")
+        items = self.catalogue.items(rows)
+        ran = ToolRan("lookup", f"{len(items)} records", 0, len(items), time.perf_counter() - started)
+        turn.tools.append(ran)
+        yield ran
+        pronoun = [m for m in reading.mentions if m.how == "reference"]
+        other = None
+        if len(pronoun) == 1 and not any(ch.isdigit() for ch in pronoun[0].said) and len(session.slate) > 1:
+            top = self.catalogue.row_of(session.slate[0])
+            plain = pronoun[0].said.lower().split()[-1] in ("it", "that", "this")
+            if plain and top is not None and top != pronoun[0].row:
+                other = self.catalogue.item(top)
+        parts = [answers.not_found(reading.unknown, self.catalogue)] if reading.unknown else []
+        parts.append(answers.namesakes(reading.mentions, self.catalogue))
+        parts.append(answers.lookup(reading, items, self.catalogue, other))
+        yield from self._say(turn, " ".join(part for part in parts if part))
+        if items:
+            session.last = items[-1].id
+            for name in reading.asked_fields:
+                if self.catalogue.schema.field(name) in self.catalogue.schema.people():
+                    session.people, session.people_field = list(items[-1].tags(name)[:5]), name
+
+    def _recommend(self, turn: _Turn) -> Iterator[Event]:
+        reading, request, session = turn.reading, turn.request, turn.session
+        opening = [answers.not_found(reading.unknown, self.catalogue)] if reading.unknown else []
+        opening.append(answers.namesakes(reading.mentions, self.catalogue))
+        if reading.reference_unclear:
+            opening.append(f"I showed {len(session.slate)}, so I do not know which “{reading.reference_unclear}” is.")
+        if reading.unknown and self._needs_the_unknown(turn):
+            opening.append(f"Tell me another {self.catalogue.schema.item_noun} or person, or what you liked about it.")
+            yield from self._say(turn, " ".join(part for part in opening if part))
+            return
+        bus = Candidates(rows=self.catalogue.rows(None)[:0])
+        for event in self.executor.run(turn.plan, request, bus):
+            if isinstance(event, ToolRan):
+                turn.tools.append(event)
+            elif isinstance(event, Fallback):
+                turn.fallbacks.append(event)
+            yield event
+        turn.relaxed = [c.label for c in bus.relaxed]
+        yield from self._rerank(turn, bus)
+        items = self._slate(turn, bus)
+        yield from self._say(turn, " ".join(part for part in opening if part))
+        if not items:
+            yield from self._say(turn, reply.nothing_fits(bus.blocked, self.catalogue))
+            self._keep_request(turn)
+            return
+        yield from self._say(turn, reply.relaxation(bus.relaxed, self.catalogue))
+        references = self.catalogue.items(request.references)
+        turn.items = self._recommended(turn, items, references)
+        yield from self._open(turn, references, bus)
+        lines = "\n" + reply.slate_lines(turn.items)
+        turn.text += lines
+        yield Token(lines)
+        self._keep_request(turn)
+        session.slate = [item.id for item in items]
+        session.evidence = {item.id: list(item.evidence) for item in turn.items}
+        add_new(session.shown, session.slate)
+        referred = [m.row for m in reading.mentions if m.how == "reference"]
+        session.last = self.catalogue.item(referred[-1]).id if referred else items[0].id
+
+    def _needs_the_unknown(self, turn: _Turn) -> bool:
+        """Whether nothing is left to go by once the unknown title is set aside."""
+        if turn.reading.person_of_unknown:
+            return True
+        request = turn.request
+        own = [c for c in request.conditions if c.source != "memory" and not c.standing]
+        return not own and not request.references and not turn.plan.query
+
+    def _rerank(self, turn: _Turn, bus: Candidates) -> Iterator[Event]:
+        if self.llm is None or bus.ranked is None or not any(c.tool == "rerank" for c in turn.plan.calls):
+            return
+        before = len(bus.rows)
+        wish = self._wish(turn)
+        with _timed(turn, "rerank"):
+            started = time.perf_counter()
+            try:
+                turn.llm_calls += 1
+                bus.ranked, note = self.reranker(self.llm, wish, bus.ranked, self.settings.rerank_top)
+            except LLMError as error:
+                yield turn.fall_back("rerank", error, "kept the fused order")
+                return
+            ran = ToolRan("rerank", note, before, before, time.perf_counter() - started)
+            turn.tools.append(ran)
+            yield ran
+
+    def _wish(self, turn: _Turn) -> str:
+        labels = "; ".join(c.label for c in turn.request.conditions)
+        return f"{turn.reading.text} ({labels})" if labels else turn.reading.text
+
+    def _slate(self, turn: _Turn, bus: Candidates) -> list[Item]:
+        """The first items of the ranking, each checked against its record once more."""
+        items = self.catalogue.items(head(bus, self.settings.slate_size).rows)
+        kept = [c for c in turn.request.hard if c not in bus.relaxed]
+        broken = violations(items, kept)
+        if broken:  # the filter and the records disagree: a defect, not to be shown
+            for item, condition in broken:
+                turn.fall_back("check", f"{item.label} breaks “{condition.label}”", "taken off the slate")
+            bad = {item.id for item, _ in broken}
+            items = [item for item in items if item.id not in bad]
+        return items
+
+    def _recommended(self, turn: _Turn, items: list[Item], references: list[Item]) -> list[RecommendedItem]:
+        out = []
+        for position, item in enumerate(items):
+            found = facts(item, references, turn.request, self.catalogue)
+            out.append(
+                RecommendedItem(
+                    id=item.id,
+                    title=item.title,
+                    year=item.year,
+                    reason=reason(found),
+                    score=round(1.0 - position / max(len(items), 1), 4),
+                    fields={k: v for k, v in item.fields.items() if v is not None and v != ()},
+                    evidence=tuple(f.text for f in found),
+                )
+            )
+        return out
+
+    def _open(self, turn: _Turn, references: list[Item], bus: Candidates) -> Iterator[Event]:
+        """The sentence before the list: the LLM's when it verifies, else the template."""
+        said = False
+        if self.llm is not None and self.settings.llm_reply:
+            with _timed(turn, "reply"):
+                try:
+                    turn.llm_calls += 1
+                    for piece in reply.llm_opening(
+                        self.llm, turn.reading.text, turn.items, references, turn.request, self.catalogue
+                    ):
+                        if isinstance(piece, reply.Opening):
+                            if piece.completion is not None:
+                                turn.calls.append(piece.completion)
+                            if piece.dropped:
+                                turn.notes += piece.dropped
+                            if not piece.text:
+                                why = piece.dropped[0] if piece.dropped else "nothing was written"
+                                yield turn.fall_back("reply", why, "used the template")
+                        else:
+                            said = True
+                            yield from self._say(turn, piece.strip())
+                except LLMError as error:
+                    yield turn.fall_back("reply", error, "used the template")
+        if not said:
+            yield from self._say(
+                turn,
+                reply.template_opening(len(turn.items), references, turn.request, bus.relaxed, self.catalogue),
+            )
+
+    def _chat(self, turn: _Turn) -> Iterator[Event]:
+        act = turn.reading.act
+        template = answers.small_talk(act, self.catalogue)
+        if turn.reading.unknown:
+            template = answers.not_found(turn.reading.unknown, self.catalogue)
+        elif act == "other" and self.llm is not None and self.settings.llm_reply:
+            with _timed(turn, "reply"):
+                try:
+                    turn.llm_calls += 1
+                    done = self.llm.complete(
+                        [
+                            ("system", render("chat", self.catalogue.schema, items=self.catalogue.size)),
+                            ("user", tagged("message", turn.reading.text)),
+                        ],
+                        max_tokens=CHAT_TOKENS,
+                    )
+                    turn.calls.append(done)
+                    verdict = Verifier.of([template, turn.reading.text, str(self.catalogue.size)]).check(done.text)
+                    if verdict.text and not verdict.dropped:
+                        template = verdict.text
+                    else:
+                        why = verdict.dropped[0] if verdict.dropped else "nothing was written"
+                        yield turn.fall_back("reply", why, "used the template")
+                except LLMError as error:
+                    yield turn.fall_back("reply", error, "used the template")
+        yield from self._say(turn, template)
+
+    def _feedback_text(self, turn: _Turn) -> str:
+        said = {
+            "liked": "Good to know you liked {}.",
+            "disliked": "Noted: {} was not for you.",
+            "seen": "Noted: you have seen {}.",
+        }
+        parts = [answers.not_found(turn.reading.unknown, self.catalogue)] if turn.reading.unknown else []
+        parts.append(answers.namesakes(turn.reading.mentions, self.catalogue))
+        for polarity, sentence in said.items():
+            rows = turn.reading.rows(polarity)  # type: ignore[arg-type]
+            if rows:
+                parts.append(sentence.format(" and ".join(i.label for i in self.catalogue.items(rows))))
+        parts.append(
+            f"Shall I find something like it, or is there a kind of {self.catalogue.schema.item_noun} you want?"
+        )
+        turn.session.references = [i.id for i in self.catalogue.items(turn.reading.rows("liked"))]
+        return " ".join(part for part in parts if part)
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def _keep_request(self, turn: _Turn) -> None:
+        session, request = turn.session, turn.request
+        session.conditions = [c for c in request.conditions if c.source not in ("memory", "llm")]
+        session.references = [item.id for item in self.catalogue.items(request.references)]
+        session.query = request.query
+
+    def _remember(self, turn: _Turn) -> Iterator[Event]:
+        session, reading = turn.session, turn.reading
+        ids = {polarity: [self.catalogue.item(r).id for r in reading.rows(polarity)] for polarity in FEEDBACK.values()}  # type: ignore[arg-type]
+        add_new(session.liked, ids["liked"])
+        add_new(session.disliked, ids["disliked"])
+        add_new(session.seen, ids["seen"])
+        add_new(session.named, [self.catalogue.item(m.row).id for m in reading.mentions if m.how != "reference"])
+        if reading.mentions and not turn.items and turn.plan.action == "feedback":
+            session.last = self.catalogue.item(reading.mentions[-1].row).id
+        try:
+            for new in statements(reading, self.catalogue, session.session_id, session.turn_count):
+                turn.learned.append(self.preferences.add(session.user, new).text)
+        except MemoryStoreError as error:
+            yield turn.fall_back("memory", error, "did not remember it")
+
+    def _result(self, turn: _Turn) -> TurnResult:
+        return TurnResult(
+            session_id=turn.session.session_id,
+            turn=turn.session.turn_count,
+            text=turn.text,
+            items=tuple(turn.items),
+            plan=turn.plan.model_dump(mode="json"),
+            planner=turn.planner,
+            tier=self.info.tier,
+            model=self.info.model,
+            conditions=tuple(c.label for c in turn.request.hard),
+            relaxed=tuple(turn.relaxed),
+            applied_preferences=tuple(turn.request.applied),
+            remembered=tuple(turn.learned),
+            fallbacks=tuple(turn.fallbacks),
+            tools=tuple(turn.tools),
+            timings={k: round(v, 4) for k, v in turn.timings.items()},
+            llm={
+                "calls": turn.llm_calls,
+                "prompt_tokens": sum(c.prompt_tokens for c in turn.calls),
+                "generated_tokens": sum(c.generated_tokens for c in turn.calls),
+            },
+        )
+
+    # -- the rest of the interface --------------------------------------------------------------------------------------
+
+    def reset(self, *, user: str, session_id: str) -> None:
+        self.sessions.delete(user, session_id)
+
+    def history(self, *, user: str, session_id: str) -> list[tuple[str, str]]:
+        return self._load(user, session_id).turns
+
+    def feedback(self, *, user: str, session_id: str, item_id: str, kind: str) -> str:
+        row = self.catalogue.row_of(item_id)
+        if row is None:
+            raise RequestError("item_id", item_id, "This catalogue has no such item.")
+        polarity = FEEDBACK.get(kind)
+        if polarity is None:
+            raise RequestError("kind", kind, f"Give one of: {', '.join(FEEDBACK)}.")
+        item = self.catalogue.item(row)
+        with self._session_lock(user, session_id):
+            session = self._load(user, session_id)
+            add_new(getattr(session, kind), [item_id])
+            if polarity == "disliked":
+                add_new(session.rejected, [item_id])
+            self.sessions.save(user, session_id, session.to_json())
+        new = item_feedback(item.id, item.label, polarity, f"({kind}, by button)", session_id, session.turn_count)
+        return self.preferences.add(user, new).text
+
+    def warm(self) -> None:
+        """Load what the first turn needs: the embedder, content matrices, surnames, the LLM and its fixed prompt."""
+        self.toolbox.similar.content.similar([0])
+        self.understander.linker.people.by_surname()
+        self.catalogue.title_norms()
+        if self.toolbox.search.embedder is not None:
+            self.toolbox.search.embedder.embed(["warm"])
+        if self.llm is not None:
+            try:
+                self.llm.warm(self.planner.prefix())
+            except LLMError as error:
+                logger.warning("the model could not be warmed: %s", error)
+
+    def close(self) -> None:
+        for part in (self.sessions, self.preferences, self.catalogue):
+            part.close()
+        if self.llm is not None:
+            self.llm.close()
+
+    def _load(self, user: str, session_id: str) -> Session:
+        data = self.sessions.load(user, session_id)
+        return Session.from_json(user, session_id, data) if data else Session(user, session_id)
+
+    def _session_lock(self, user: str, session_id: str) -> threading.Lock:
+        """One turn at a time per session; sessions do not wait for each other."""
+        with self._guard:
+            return self._locks.setdefault((user, session_id), threading.Lock())
+
+    def _checked(self, text: str) -> str:
+        limit = self.settings.max_message_chars
+        if not isinstance(text, str) or not text.strip():
+            raise RequestError("message", text, "Say what you are after; it must not be empty.")
+        if len(text) > limit:
+            raise RequestError("message", f"{len(text)} characters", f"At most {limit} characters are read.")
+        return clean(text, limit)
+
+
+def _check_id(name: str, value: str) -> None:
+    if not value or len(value) > 200:
+        raise RequestError(name, value, "It must have 1 to 200 characters.")
+
+
+@dataclass(slots=True)
+class _timed:
+    """Adds the time spent inside to a stage of the turn."""
+
+    turn: _Turn
+    stage: str
+    _start: float = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._start
+        self.turn.timings[self.stage] = self.turn.timings.get(self.stage, 0.0) + spent
+
+
+__all__ = ["Agent", "Message", "ToolError"]

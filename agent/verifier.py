@@ -1,0 +1,104 @@
+"""Step 8 of a turn: nothing is said that is not on record.
+
+A sentence of an LLM's reply passes when every number, every name and every content word in it is found in the facts it
+was given, in the user's own words, or in a list of neutral words that claim nothing. What does not pass is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from convrec.core.items import Item
+from convrec.core.text import fold
+from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.predicates import Condition, holds
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+NEUTRAL = frozenset(
+    """pick picks choice choices option options title titles suggestion suggestions selection list catalogue catalog
+    wish wishes request taste tastes preference preferences fit fits fitting match matches matching suit suits suitable
+    share shares sharing shared offer offers bring brings blend blends mix mixes combine combines feature features
+    featuring include includes including come comes range ranges keep keeps perfect ideal strong well reviewed critics
+    critic score scores review reviews similar tone tones spirit element elements touch style styles theme themes mood
+    moods evening night watching viewing enjoy hope happy check explore consider start try great good nice interesting
+    engaging favourite favorite favourites favorites fan fans appeal appeals selected chosen choose based according
+    given because while both each among also every without within across from under over between minutes minute year
+    years film films movie movies genre genres director directed directors starring cast written rated certificate
+    running time audience together look looking""".split()  # noqa: SIM905 - a word list
+)
+"""Words of recommendation that state no fact of an item beyond the ones given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    text: str
+    """What passed, "" when nothing did."""
+    dropped: tuple[str, ...]
+    """Sentences that did not, each with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Checks sentences against a vocabulary of allowed words and numbers."""
+
+    words: frozenset[str]
+    numbers: frozenset[str]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Verifier:
+        """Allow what occurs in ``texts`` (facts, labels, the user's message)."""
+        words: set[str] = set()
+        numbers: set[str] = set()
+        for text in texts:
+            words.update(_stems(text))
+            numbers.update(_NUMBER.findall(text))
+        return cls(frozenset(words), frozenset(numbers))
+
+    def check(self, text: str) -> Verdict:
+        """Keep the sentences that pass, in order."""
+        kept, dropped = [], []
+        for sentence in sentences(text):
+            problem = self.problem(sentence)
+            if problem:
+                dropped.append(f"{sentence} [{problem}]")
+            else:
+                kept.append(sentence)
+        return Verdict(" ".join(kept), tuple(dropped))
+
+    def problem(self, sentence: str) -> str:
+        """What is wrong with one sentence, "" when nothing is."""
+        for number in _NUMBER.findall(sentence):
+            if number not in self.numbers and not (number.isdigit() and int(number) <= 1):
+                return f"number {number} is not on record"
+        for word in _WORD.findall(sentence):
+            for norm in fold(word).split():
+                if norm in FUNCTION_WORDS or norm in NEUTRAL or len(norm) < 3:
+                    continue
+                if not _stems(norm) & self.words:
+                    return f"“{word}” is not on record"
+        return ""
+
+
+def sentences(text: str) -> list[str]:
+    """Split at sentence ends; a list marker or a line break ends one too."""
+    return [s.strip() for line in text.splitlines() for s in _SENTENCE.split(line) if s.strip()]
+
+
+def violations(items: Sequence[Item], conditions: Sequence[Condition]) -> list[tuple[Item, Condition]]:
+    """Hard conditions that a slate breaks, checked on the records themselves and not by the path that filtered them."""
+    return [(item, c) for item in items for c in conditions if c.hard and not holds(c.expr, item)]
+
+
+def _stems(text: str) -> set[str]:
+    """Folded words and a crude stem of each, so that "thrillers" traces to "thriller"."""
+    out: set[str] = set()
+    for word in fold(text).split():
+        out.add(word)
+        for ending in ("s", "es", "ed", "ing", "er", "ly"):
+            if word.endswith(ending) and len(word) - len(ending) >= 3:
+                out.add(word[: -len(ending)])
+    return out

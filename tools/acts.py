@@ -1,0 +1,128 @@
+"""What kind of turn a message asks for, read by rule."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+from convrec.tools.schema import Role, Schema
+
+Act: TypeAlias = Literal[
+    "recommend", "lookup", "feedback", "greet", "thanks", "bye", "help", "profile", "forget", "other"
+]
+
+_WHO = r"\bwho(?:'s| is| was| are)? (?:the )?"
+_LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
+    (re.compile(pattern), what)
+    for pattern, what in (
+        (_WHO + r"(?:directed|director|made|filmmaker)|\bdirected (?:it|by who|that)|\bwhose film\b", "direct"),
+        (_WHO + r"(?:wrote|written|writer|screenwriter)", "writ"),
+        (
+            _WHO + r"(?:in (?:it|that|this)|starring|stars?|actors?|cast|plays?|acts?|acted)\b|\bthe cast\b|"
+            r"\bwho (?:is|'s|was) in\b|\bwho's in\b",
+            "cast",
+        ),
+        (r"\bwhen (?:was|did|is)\b|\b(?:what|which) year\b|\bhow old is\b|\brelease date\b", Role.YEAR),
+        (r"\bhow long\b|\brun(?:ning)? ?time\b|\bhow many (?:minutes|hours)\b", Role.DURATION),
+        (r"\b(?:what|which) genres?\b|\bwhat kind of (?:film|movie) is\b|\bis it (?:a|an) \w+\?", Role.CATEGORY),
+        (
+            r"\bis it (?:\w+ )?(?:scary|violent|funny|sad|romantic|gory|creepy|dark)\b|\bhow (?:scary|violent) is\b",
+            Role.CATEGORY,
+        ),
+        (r"\b(?:what|which) languages?\b|\bis it in english\b", Role.LANGUAGE),
+        (r"\bwhere (?:was|is) (?:it|that|this) (?:made|from|filmed)\b|\b(?:what|which) country\b", Role.COUNTRY),
+        (
+            r"\bwhat(?:'s| is) (?:it|that|this)? ?rated\b|\bage rating\b|\bcertificate\b|"
+            r"\bis (?:it|that|this) (?:\w+ )?(?:ok|okay|suitable|safe|appropriate|fine) for\b|\bis it (?:\w+ )?(?:scary|violent)\b",
+            Role.CERTIFICATE,
+        ),
+        (
+            r"\bis (?:it|that|this) (?:any )?good\b|\b(?:reviews|critics|score|rotten tomatoes)\b.*\?|\bwell reviewed\?",
+            Role.QUALITY,
+        ),
+        (
+            r"\bwhat(?:'s| is| are)\s+(?:it|that|this|the (?:plot|story) of it)\s*(?:about)?\b.*\?|\bwhat's the plot\b|"
+            r"\bwhat(?:'s| is)\s+it\s+about\b|\bwhat happens in\b|\bplot of\b",
+            Role.DESCRIPTION,
+        ),
+    )
+)
+_TELL = re.compile(
+    r"\b(?:tell me (?:more )?about|what do you know about|info(?:rmation)? (?:on|about)|more about|"
+    r"details (?:on|of|about))\b"
+)
+_HAVE = re.compile(
+    r"\b(?:do you (?:have|know)|have you (?:got|heard of)|is .{1,60} in (?:the|your) (?:catalog(?:ue)?|list|database))\b"
+)
+_POLITE = r"\b[\s\w,!.']{0,25}\W*$"
+_SMALL_TALK: tuple[tuple[re.Pattern[str], Act], ...] = (
+    (re.compile(r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)|howdy|yo)" + _POLITE), "greet"),
+    (re.compile(r"^\W*(?:thanks?(?: you)?|thx|cheers|great,? thanks?|perfect|awesome|cool|nice)" + _POLITE), "thanks"),
+    (re.compile(r"^\W*(?:bye|goodbye|see you|good night|that's all)" + _POLITE), "bye"),
+    (
+        re.compile(
+            r"\b(?:what can you do|how do(?:es)? (?:this|you) work|help me use|who are you|what are you)\b|^\W*help\W*$"
+        ),
+        "help",
+    ),
+)
+_PROFILE = re.compile(
+    r"\bwhat (?:do|have) you (?:know|remember|learn(?:ed|t)|believe|think)(?: \w+)? about me\b|"
+    r"\b(?:show|list) my (?:profile|preferences|likes)\b"
+)
+_FORGET = re.compile(r"\b(?:forget|delete|erase|remove)\b.{0,40}\b(?:that i|what i|everything|my|about me|all)\b")
+WISH = re.compile(
+    r"\b(?:recommend|suggest|something|anything|find me|show me|looking for|in the mood|want (?:a|an|some|to watch)|"
+    r"give me|what (?:should|could|can) (?:i|we) watch)\b"
+)
+MORE = re.compile(
+    r"\b(?:anything|something|what|who|ones?|any(?:one)?) else\b|"
+    r"\bother (?:ones?|films?|movies?|options?|suggestions?)\b|\b(?:show|give) me more\b|"
+    r"\bmore (?:options|suggestions|recommendations|like (?:this|these|that))\b|\banother one\b|\belse by\b|\bany more\b"
+)
+_FOLLOW_UP = re.compile(r"\?|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b")
+_ABOUT_FILMS = re.compile(r"\b(?:movies?|films?|watch|mood|cinema)\b")
+
+
+def classify(
+    low: str,
+    schema: Schema,
+    *,
+    target: bool,
+    opinion: bool,
+    conditions: bool,
+    person_of: bool,
+    people: bool,
+    query: str,
+) -> tuple[Act, tuple[str, ...]]:
+    """The act and, for a look-up, the fields asked for (() means "tell me about it").
+
+    ``low``: the lower-case message with each linked title replaced by "it". ``target``: an item is named or pointed at.
+    """
+    if _FORGET.search(low):
+        return "forget", ()
+    if _PROFILE.search(low):
+        return "profile", ()
+    if not (target or conditions or people):
+        for pattern, act in _SMALL_TALK:
+            if pattern.search(low):
+                return act, ()
+    wish = WISH.search(low) is not None
+    if target and not person_of and not wish:
+        asked = [name for pattern, what in _LOOKUP if pattern.search(low) and (name := _field(schema, what))]
+        if asked:
+            return "lookup", tuple(dict.fromkeys(asked))
+        if _TELL.search(low) or _HAVE.search(low):
+            return "lookup", ()
+    if opinion and not wish and not conditions and not _FOLLOW_UP.search(low):
+        return "feedback", ()
+    if conditions or target or person_of or wish or people or MORE.search(low):
+        return "recommend", ()
+    return ("recommend" if query and _ABOUT_FILMS.search(low) else "other"), ()
+
+
+def _field(schema: Schema, what: Role | str) -> str | None:
+    if isinstance(what, Role):
+        spec = schema.by_role(what)
+        return spec.name if spec else None
+    return next((f.name for f in schema.people() if f.name.startswith(what)), None)

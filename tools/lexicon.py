@@ -1,0 +1,292 @@
+"""English words for what catalogues record: categories, nationalities, numbers, people's roles.
+
+Facts of the language, not of one catalogue: a word only takes effect when the catalogue in use has the value it names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CATEGORY_WORDS: dict[str, tuple[str, ...]] = {
+    # word or phrase (folded) -> category names (folded), all of which are meant
+    "scary": ("horror",),
+    "creepy": ("horror",),
+    "slasher": ("horror",),
+    "zombie": ("horror",),
+    "horrors": ("horror",),
+    "spooky": ("horror",),
+    "funny": ("comedy",),
+    "hilarious": ("comedy",),
+    "comedic": ("comedy",),
+    "comedies": ("comedy",),
+    "something to laugh": ("comedy",),
+    "make me laugh": ("comedy",),
+    "laugh": ("comedy",),
+    "sci fi": ("sci fi", "science fiction"),
+    "scifi": ("sci fi", "science fiction"),
+    "science fiction": ("sci fi", "science fiction"),
+    "sf": ("sci fi", "science fiction"),
+    "romantic": ("romance",),
+    "love story": ("romance",),
+    "love stories": ("romance",),
+    "romcom": ("comedy", "romance"),
+    "romcoms": ("comedy", "romance"),
+    "rom com": ("comedy", "romance"),
+    "rom coms": ("comedy", "romance"),
+    "romantic comedy": ("comedy", "romance"),
+    "romantic comedies": ("comedy", "romance"),
+    "animated": ("animation",),
+    "cartoon": ("animation",),
+    "cartoons": ("animation",),
+    "anime": ("animation",),
+    "suspense": ("thriller",),
+    "suspenseful": ("thriller",),
+    "whodunit": ("mystery",),
+    "whodunnit": ("mystery",),
+    "mysteries": ("mystery",),
+    "detective": ("mystery", "crime"),
+    "gangster": ("crime",),
+    "mafia": ("crime",),
+    "heist": ("crime",),
+    "biopic": ("biography",),
+    "biopics": ("biography",),
+    "biographical": ("biography",),
+    "biographies": ("biography",),
+    "documentaries": ("documentary",),
+    "docs": ("documentary",),
+    "historical": ("history",),
+    "dramatic": ("drama",),
+    "sports": ("sport",),
+    "fantasies": ("fantasy",),
+    "wars": ("war",),
+    "families": ("family",),
+}
+"""Synonyms. A category's own name and its plain plural are always understood and need no entry."""
+
+NOT_CATEGORY_ALONE = frozenset({"family", "music", "history", "sport", "war", "adventure", "short", "news"})
+"""Category names that are everyday words too: they count when a noun for the item follows ("war films"), after "a/an"
+with such a noun near, or in a list with another category."""
+
+ALTERNATIVES = frozenset({"detective"})
+"""Synonyms whose categories are alternatives, not all required."""
+
+DEMONYMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    # demonym (folded) -> (countries, languages)
+    "american": (("United States", "United States of America", "USA", "US"), ()),
+    "british": (("United Kingdom", "UK", "England", "Great Britain"), ()),
+    "english": ((), ("English",)),
+    "scottish": (("Scotland",), ()),
+    "irish": (("Ireland",), ("Irish",)),
+    "french": (("France",), ("French",)),
+    "german": (("Germany", "West Germany"), ("German",)),
+    "austrian": (("Austria",), ()),
+    "swiss": (("Switzerland",), ()),
+    "italian": (("Italy",), ("Italian",)),
+    "spanish": (("Spain",), ("Spanish",)),
+    "portuguese": (("Portugal",), ("Portuguese",)),
+    "brazilian": (("Brazil",), ()),
+    "mexican": (("Mexico",), ()),
+    "argentinian": (("Argentina",), ()),
+    "argentine": (("Argentina",), ()),
+    "chilean": (("Chile",), ()),
+    "japanese": (("Japan",), ("Japanese",)),
+    "korean": (("South Korea",), ("Korean",)),
+    "south korean": (("South Korea",), ("Korean",)),
+    "chinese": (
+        ("China", "People's Republic of China", "Hong Kong", "Taiwan"),
+        ("Chinese", "Mandarin", "Cantonese"),
+    ),
+    "hong kong": (("Hong Kong", "British Hong Kong"), ("Cantonese",)),
+    "cantonese": ((), ("Cantonese",)),
+    "mandarin": ((), ("Mandarin",)),
+    "taiwanese": (("Taiwan",), ()),
+    "thai": (("Thailand",), ("Thai",)),
+    "vietnamese": (("Vietnam",), ("Vietnamese",)),
+    "indonesian": (("Indonesia",), ("Indonesian",)),
+    "filipino": (("Philippines",), ("Tagalog", "Filipino")),
+    "indian": (("India",), ("Hindi", "Tamil", "Telugu", "Malayalam", "Bengali", "Bangla")),
+    "bollywood": (("India",), ("Hindi",)),
+    "hindi": ((), ("Hindi",)),
+    "iranian": (("Iran",), ("Persian",)),
+    "persian": (("Iran",), ("Persian",)),
+    "turkish": (("Turkey", "Türkiye"), ("Turkish",)),
+    "israeli": (("Israel",), ("Hebrew",)),
+    "hebrew": ((), ("Hebrew",)),
+    "arabic": ((), ("Arabic",)),
+    "egyptian": (("Egypt",), ()),
+    "russian": (("Russia", "Soviet Union"), ("Russian",)),
+    "soviet": (("Soviet Union",), ()),
+    "ukrainian": (("Ukraine",), ("Ukrainian",)),
+    "polish": (("Poland",), ("Polish",)),
+    "czech": (("Czech Republic", "Czechoslovakia"), ("Czech",)),
+    "hungarian": (("Hungary",), ("Hungarian",)),
+    "romanian": (("Romania",), ("Romanian",)),
+    "bulgarian": (("Bulgaria",), ("Bulgarian",)),
+    "serbian": (("Serbia", "Yugoslavia"), ("Serbian", "Serbo-Croatian")),
+    "greek": (("Greece",), ("Greek",)),
+    "swedish": (("Sweden",), ("Swedish",)),
+    "danish": (("Denmark",), ("Danish",)),
+    "norwegian": (("Norway",), ("Norwegian",)),
+    "finnish": (("Finland",), ("Finnish",)),
+    "icelandic": (("Iceland",), ("Icelandic",)),
+    "scandinavian": (("Sweden", "Denmark", "Norway"), ("Swedish", "Danish", "Norwegian")),
+    "nordic": (("Sweden", "Denmark", "Norway", "Finland", "Iceland"), ()),
+    "dutch": (("Netherlands",), ("Dutch",)),
+    "belgian": (("Belgium",), ()),
+    "canadian": (("Canada",), ()),
+    "australian": (("Australia",), ()),
+    "new zealand": (("New Zealand",), ()),
+    "south african": (("South Africa",), ()),
+}
+
+SMALL_NUMBERS = {
+    "a": 1,
+    "an": 1,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+}
+ORDINALS = {
+    "first": 1,
+    "1st": 1,
+    "second": 2,
+    "2nd": 2,
+    "third": 3,
+    "3rd": 3,
+    "fourth": 4,
+    "4th": 4,
+    "fifth": 5,
+    "5th": 5,
+    "sixth": 6,
+    "seventh": 7,
+    "eighth": 8,
+    "ninth": 9,
+    "tenth": 10,
+}
+DECADE_WORDS = {
+    "twenties": 1920,
+    "thirties": 1930,
+    "forties": 1940,
+    "fifties": 1950,
+    "sixties": 1960,
+    "seventies": 1970,
+    "eighties": 1980,
+    "nineties": 1990,
+    "noughties": 2000,
+}
+
+CHILD_PHRASES = (
+    r"(?:with|for) (?:my |our |the |some |small |young |little )*"
+    r"(?:kids?|child(?:ren)?|toddlers?|grandkids|son|daughter|nephews?|nieces?)",
+    r"(?:kid|child|family)[ -]?(?:friendly|safe|suitable)",
+    r"suitable for (?:kids|children|families|all ages)",
+    r"(?:the )?kids (?:can|could|will) watch",
+    r"family (?:movie|film) night",
+    r"(?:movie|film) night with the (?:kids|family)",
+    r"for the whole family",
+)
+"""Phrases that say children are watching (on the lower-cased text)."""
+
+VIOLENT_CATEGORIES = ("Horror", "War", "Action")
+"""What "less violent" steers away from where a catalogue does not record violence."""
+ADULT_CERTIFICATES = ("R", "NC-17", "X")
+CHILD_CERTIFICATES = ("G", "PG")
+
+FUNCTION_WORDS = frozenset(
+    """
+    a about actor actors actress after again all also always am an and another any anything are as at be because
+    been before best big both boyfriend but by can cant cast child children could dad did different directed
+    director directors do does doing dont down each else enough even ever every everything family feel feeling few
+    film films find first for friends from fun genre genres get girlfriend give go going gonna good got great had
+    hard has have havent having he her here hers hey hi him his home hour hours how husband i id if ill im in into
+    is isnt it its ive just keep kids kind know last less lets like liked little ll long look looking lot love loved
+    made make many may maybe me mean mine minute minutes mom mood more most movie movies much mum must my need never
+    new newer next nice no nobody none nope not nothing now of off oh ok okay old older on once one only open or
+    other our out over own people perhaps play please pretty probably put quite rather re really recommend
+    recommendation recommendations right same saw say second see seen show similar simple since so some somebody
+    someone something sometimes soon sorry sort star starring stars still stuff style such suggest suggestion
+    suggestions sure take tell than thank thanks that thats the their them then there these they thing things think
+    third this those though time to today together tomorrow tonight too try two type under until up us ve very vibe
+    vibes want was watch watched watching way we weekend well went were what whatever when where which while who
+    whole why wife will with without won wont work would wouldnt written yeah year years yes yesterday yet you your
+    yours
+    """.split()  # noqa: SIM905 - a list of 300 quoted words is harder to read
+)
+"""Words that never make a title by themselves in running text, nor a search query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """How a wish that no column records is translated into columns that exist; the label says so to the user."""
+
+    pattern: str
+    slot: str
+    label: str
+    want: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
+    avoid_certificates: tuple[str, ...] = ()
+    hard: bool = True
+
+
+_LESS = (
+    r"(?:less|not (?:so|too|as|very|that|overly)|not|non|without(?: the| any)?|no|nothing|minus the|low on|milder on)"
+)
+CRITIQUES: tuple[Critique, ...] = (
+    Critique(
+        _LESS + r"[ -](?:too )?(?:violent|violence|gore|gory|bloody|blood|brutal|brutality)",
+        "violence",
+        "less violent (no action, horror or war film, nothing rated R or NC-17)",
+        avoid=VIOLENT_CATEGORIES,
+        avoid_certificates=ADULT_CERTIFICATES,
+    ),
+    Critique(
+        _LESS + r" (?:too )?(?:scary|frightening|creepy)", "scariness", "not scary (no horror)", avoid=("Horror",)
+    ),
+    Critique(
+        r"funnier|more (?:funny|humou?r|comedic|laughs)|with (?:more )?(?:humou?r|laughs)|more of a comedy",
+        "funniness",
+        "funnier (a comedy)",
+        want=("Comedy",),
+    ),
+    Critique(
+        r"light(?:er|hearted|-hearted)|more (?:fun|cheerful|uplifting)|feel[- ]good|happier|uplifting|less (?:dark|sad|"
+        r"depressing|heavy|bleak)|not (?:so|too) (?:dark|sad|depressing|heavy)",
+        "lightness",
+        "lighter in tone (comedy, family, romance or animation first)",
+        want=("Comedy", "Family", "Romance", "Animation", "Musical"),
+        avoid=("Horror", "War", "Crime"),
+        hard=False,
+    ),
+    Critique(
+        r"darker|grittier|more (?:dark|gritty|serious|intense|tense)|bleaker",
+        "darkness",
+        "darker in tone (thriller, crime, horror or mystery first)",
+        want=("Thriller", "Crime", "Horror", "Mystery"),
+        avoid=("Comedy", "Family", "Animation", "Musical"),
+        hard=False,
+    ),
+    Critique(r"scarier|more (?:scary|frightening|creepy)", "scariness", "scarier (horror)", want=("Horror",)),
+    Critique(r"more romantic|with (?:more|some) romance", "romance", "more romantic", want=("Romance",)),
+    Critique(
+        r"faster(?:[- ]paced)?|fast[- ]paced|action[- ]packed|more (?:action|exciting|thrilling)|too slow|less slow",
+        "pace",
+        "faster (action, adventure or thriller first)",
+        want=("Action", "Adventure", "Thriller"),
+        hard=False,
+    ),
+    Critique(
+        r"slower(?:[- ]paced)?|slow[- ]paced|less action|quieter|calmer",
+        "pace",
+        "calmer (no action film)",
+        want=("Drama",),
+        avoid=("Action",),
+        hard=False,
+    ),
+)

@@ -1,0 +1,400 @@
+"""Links titles and people named in a message to the catalogue: exact, alias, fuzzy, year-aware.
+
+Everyday words are titles too ("Big", "Always", "Kids"), so a match must look or be used like a title: quoted, with its
+year, capitalised in mid-sentence, after "loved" or "similar to", or long enough that chance is out. What is used like
+a title and is not in the catalogue is reported as unknown instead of being bent to something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from convrec.core.items import FloatArray
+from convrec.core.text import fold
+from convrec.tools.catalogue import Catalogue, NameHit
+from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.linking_people import PeopleLinker, PersonLink, fame, person_cue
+from convrec.tools.schema import Role
+from convrec.tools.spans import Message, Token
+from rapidfuzz import fuzz, process
+
+MAX_TITLE_TOKENS = 9
+FUZZY_CUTOFF = 86.0
+"""Smallest rapidfuzz ratio (0-100) of a misspelt title; 1 edit in 8 letters gives about 87."""
+WELL_KNOWN = 0.9
+"""A partial title ("Matrix" for "The Matrix") is only taken for an item in the top tenth by popularity."""
+
+_STRONG = (
+    r"\b(?:lov(?:e|ed|ing)|lik(?:e|ed)|enjoy(?:ed)?|adored?|hated?|dislik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
+    r"than|similar to|such as|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|in the (?:style|vein) of|"
+    r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|about|"
+    r"who (?:directed|made|wrote|stars in|is in|was in|'s in)|sequel to|version of|instead of|besides|except|not)"
+)
+_CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|film)|films?|movies?|a lot of)\s+)?$")
+_PAST_CUE = re.compile(
+    r"\b(?:loved|liked|enjoyed|watched|saw|(?:director|cast|writer|star) of|call(?:ed)?|similar to)\s+$"
+)
+_CHAIN = re.compile(
+    r"^\s*(?:,|&|/|\+|and|or|,\s*and|,\s*or|plus|as well as|but (?:not|hated|loved))\s*(?:the (?:movie|film) )?$"
+)
+_BOUND = re.compile(
+    r"\s*(?:$|[.,;:!?)(\]\"”&/+–-]|(?:and|but|or|because|so|from|with|which|who|that|is|was|were|are|a lot|very|too|as|than|for|"
+    r"last|yesterday|the other|in (?:19|20)|though|although|recently|already|again|before|please|yet|when|while|it|"
+    r"i|we|they|my|if|after|since|not|any|anything|something|what|just|really|because|instead|more|less|only|"
+    r"yesterday|tonight|today)\b|'s\b)"
+)
+_NOUN_AFTER = re.compile(r"\s*(?:movies?|films?|flicks?|stor(?:y|ies)|genre|comed(?:y|ies)|dramas?|thrillers?)\b")
+_QUOTED = re.compile(r"[\"“”«]([^\"“”«»]{1,80})[\"“”»]|(?<!\w)'([^']{2,80})'(?!\w)")
+_JUDGED = re.compile(
+    r"(?: [\w']+){0,3} (?:was|is) (?:\w+ )?(?:great|amazing|awesome|good|fantastic|brilliant|boring|terrible|awful|bad|fun)\b"
+)
+_YEAR_AFTER = re.compile(r"\s*(?:\(\s*((?:18|19|20)\d\d)\s*\)|,?\s*(?:from |of )?((?:18|19|20)\d\d)\b)")
+_SENTENCE_START = re.compile(r"(?:^|[.!?\n]\s*|[\"“]\s*)$")
+_NEVER_UNKNOWN = frozenset(
+    """i netflix hulu amazon imdb hollywood bollywood oscar oscars christmas halloween monday tuesday wednesday thursday
+    friday saturday sunday january february march april june july august september october november december dvd tv
+    english america europe asia""".split()  # noqa: SIM905 - a word list
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TitleLink:
+    row: int
+    said: str
+    start: int
+    end: int
+    how: Literal["exact", "alias", "fuzzy"]
+    alternatives: tuple[int, ...] = ()
+    """Other rows of the same name, best known first."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTitle:
+    said: str
+    start: int
+    end: int
+    suggestions: tuple[int, ...]
+    """Rows of similarly named items, possibly none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    titles: tuple[TitleLink, ...] = ()
+    people: tuple[PersonLink, ...] = ()
+    unknown: tuple[UnknownTitle, ...] = ()
+
+    def spans(self) -> list[tuple[int, int]]:
+        return [(x.start, x.end) for x in (*self.titles, *self.people, *self.unknown)]
+
+
+@dataclass(slots=True)
+class Linker:
+    """Links names for one catalogue; keeps only caches, safe for several threads."""
+
+    catalogue: Catalogue
+    reserved: frozenset[str]
+    """Folded category names and nationalities: never titles by themselves unless quoted or given with a year."""
+    _fame: FloatArray = field(init=False)
+    people: PeopleLinker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._fame = fame(self.catalogue)
+        self.people = PeopleLinker(self.catalogue, self._fame, self.reserved)
+
+    def link(self, message: Message) -> Links:
+        """All titles and people of ``message``, in order, without overlaps."""
+        windows = _windows(message.tokens)
+        hits: dict[str, list[NameHit]] = defaultdict(list)
+        quoted = [(m.start(), m.end(), fold(m[1] or m[2])) for m in _QUOTED.finditer(message.text)]
+        norms = list(dict.fromkeys([w[2] for w in windows] + [q[2] for q in quoted]))
+        for hit in self.catalogue.find_names([n for n in norms if n]):
+            hits[hit.norm].append(hit)
+        titles: list[TitleLink] = []
+        people: list[PersonLink] = []
+        unknown: list[UnknownTitle] = []
+        taken: list[tuple[int, int]] = []
+
+        for start, end, norm in quoted:
+            found = self._title(message, start, end, norm, hits[norm], quoted=True)
+            if found:
+                titles.append(found)
+            elif any(c.isupper() for c in message.text[start:end]):
+                unknown.append(self._unknown(message, start, end))
+            else:
+                continue
+            taken.append((start, end))
+        # Longest first: "The Good, the Bad and the Ugly" before "Bad".
+        for first, last, norm in sorted(windows, key=lambda w: (w[0] - w[1], w[0])):
+            start, end = message.tokens[first].start, message.tokens[last - 1].end
+            if norm not in hits or _overlaps(taken, start, end):
+                continue
+            tokens = message.tokens[first:last]
+            if len(tokens) == 1:  # "something by Hitchcock" is the man, not the film of that name
+                person = self.people.surname(message, tokens[0], cued_only=True)
+            else:
+                person = self.people.full_name(message, tokens, start, end, hits[norm])
+            title = self._title(message, start, end, norm, hits[norm], tokens=tokens, before=titles)
+            if person and title and not person_cue(message.low[:start]):
+                person = None if self._fame[title.row] >= 0.5 or _CUE.search(message.low[:start]) else person
+            if person:
+                people.append(person)
+                taken.append((start, end))
+            elif title:
+                titles.append(title)
+                taken.append((start, end))
+        # Items of a chain ("Heat and collateral") may be accepted only once their left neighbour is.
+        for first, last, norm in sorted(windows, key=lambda w: w[0]):
+            start, end = message.tokens[first].start, message.tokens[last - 1].end
+            if norm in hits and not _overlaps(taken, start, end):
+                title = self._title(
+                    message, start, end, norm, hits[norm], tokens=message.tokens[first:last], before=titles
+                )
+                if title:
+                    titles.append(title)
+                    taken.append((start, end))
+        for token in message.tokens:
+            if not _overlaps(taken, token.start, token.end):
+                surname = self.people.surname(message, token, cued_only=False)
+                if surname:
+                    people.append(surname)
+                    taken.append((token.start, token.end))
+        for start, end in self._unlinked(message, taken, titles):
+            fuzzy = self._fuzzy(message, start, end)
+            if fuzzy:
+                titles.append(fuzzy)
+            else:
+                unknown.append(self._unknown(message, start, end))
+            taken.append((start, end))
+        titles = self._agree(titles)
+        return Links(
+            tuple(sorted(titles, key=lambda x: x.start)),
+            tuple(sorted(people, key=lambda x: x.start)),
+            tuple(sorted(unknown, key=lambda x: x.start)),
+        )
+
+    # -- titles ---------------------------------------------------------------------------------------------------
+
+    def _title(
+        self,
+        message: Message,
+        start: int,
+        end: int,
+        norm: str,
+        hits: list[NameHit],
+        *,
+        quoted: bool = False,
+        tokens: tuple[Token, ...] = (),
+        before: list[TitleLink] | None = None,
+    ) -> TitleLink | None:
+        rows = [(hit.strength, hit.row) for hit in hits if hit.kind == "title" and hit.row is not None]
+        if not rows:
+            return None
+        year_match = _YEAR_AFTER.match(message.text, end)
+        year = int(year_match[1] or year_match[2]) if year_match else None
+        parenthesised = bool(year_match and year_match[1])
+        dated = [
+            (s, r) for s, r in rows if year is not None and self._year(r) is not None and abs(self._year(r) - year) <= 1
+        ]
+        if dated and year_match:
+            ordered = sorted(dated, key=lambda x: (abs(self._year(x[1]) - (year or 0)), -x[0], -self._fame[x[1]]))
+            if (
+                quoted
+                or parenthesised
+                or self._used_as_title(message, start, end, norm, tokens, before or [])
+                or len(norm) > 3
+            ):
+                return self._made(message, start, year_match.end(), ordered, rows)
+        if parenthesised:
+            return None  # another film of that name, which this catalogue lacks
+        if not quoted and not self._used_as_title(message, start, end, norm, tokens, before or []):
+            return None
+        full = [(s, r) for s, r in rows if s >= 1.0]
+        if not full:
+            full = [(s, r) for s, r in rows if self._fame[r] >= WELL_KNOWN]
+        if not full:
+            return None
+        # "Star Wars" for "Star Wars: Episode ..." is the first of the series; full titles go by fame.
+        ordered = sorted(full, key=lambda x: (-x[0], self._year(x[1]) if x[0] < 0.9 else -self._fame[x[1]]))
+        return self._made(message, start, end, ordered, rows)
+
+    def _made(
+        self, message: Message, start: int, end: int, ordered: list[tuple[float, int]], rows: list[tuple[float, int]]
+    ) -> TitleLink:
+        best = ordered[0]
+        same = sorted((r for s, r in rows if r != best[1] and s >= best[0]), key=lambda r: -self._fame[r])
+        how: Literal["exact", "alias"] = "exact" if best[0] >= 1.0 else "alias"
+        return TitleLink(best[1], message.text[start:end], start, end, how, tuple(dict.fromkeys(same)))
+
+    def _used_as_title(
+        self, message: Message, start: int, end: int, norm: str, tokens: tuple[Token, ...], before: list[TitleLink]
+    ) -> bool:
+        text, low = message.text, message.low
+        content = [t for t in tokens if t.norm not in FUNCTION_WORDS and not _is_small(t)]
+        if norm in self.reserved or all(word in self.reserved for word in norm.split()):
+            return False
+        bounded = _BOUND.match(low, end) is not None
+        cued = _CUE.search(low[:start]) is not None or self._in_chain(message, start, before)
+        at_start = _SENTENCE_START.search(text[:start]) is not None
+        big = [t for t in tokens if t.text[:1].isupper() or t.text[:1].isdigit()]
+        capital = bool(big) and all(t.text[:1].isupper() or t.text[:1].isdigit() for t in content) and tokens[0] in big
+        if not content:  # made of everyday words alone: "Her", "What Just Happened"
+            strong = len(tokens) >= 3 and len(big) == len(tokens)
+            return strong or (capital and cued and bounded and not at_start and len(big) == len(tokens))
+        if _NOUN_AFTER.match(low, end) and not (capital and cued):
+            return False
+        if len(content) >= 3 or (len(tokens) >= 4 and len(content) >= 2):
+            return True
+        if capital and (not at_start or cued or (len(tokens) >= 2 and len(content) >= 2)):
+            whole = not (low[end : end + 1] == " " and text[end + 1 : end + 2].isupper())
+            return whole or cued  # "Heat" inside "Heat Wave" is not the title
+        if cued and bounded:
+            return True
+        if len(content) >= 2:
+            rows = [h.row for h in self.catalogue.find_names([norm]) if h.kind == "title" and h.row is not None]
+            return max((float(self._fame[r]) for r in rows), default=0.0) >= 0.8
+        return at_start and bounded and len(message.tokens) == len(tokens)  # the whole message is a title
+
+    def _in_chain(self, message: Message, start: int, before: list[TitleLink]) -> bool:
+        return any(link.end <= start and _CHAIN.match(message.low[link.end : start]) for link in before)
+
+    def _year(self, row: int) -> float:
+        spec = self.catalogue.schema.by_role(Role.YEAR)
+        return float(self.catalogue.numeric(spec.name)[row]) if spec else float("nan")
+
+    def _agree(self, titles: list[TitleLink]) -> list[TitleLink]:
+        """Namesakes are told apart by the company they are in: a namesake sharing a person with another link wins."""
+        if len(titles) < 2 or not any(link.alternatives for link in titles):
+            return titles
+        people = self.catalogue.schema.people()
+        out: list[TitleLink] = []
+        for link in titles:
+            others = {
+                name
+                for other in titles
+                if other is not link
+                for spec in people
+                for name in self.catalogue.item(other.row).tags(spec.name)
+            }
+            if not link.alternatives or _YEAR_AFTER.search(link.said):
+                out.append(link)
+                continue
+            choices = [link.row, *link.alternatives]
+            shared = [
+                sum(name in others for spec in people for name in self.catalogue.item(row).tags(spec.name))
+                for row in choices
+            ]
+            best = choices[int(np.argmax(shared))]
+            rest = tuple(row for row in choices if row != best)
+            out.append(TitleLink(best, link.said, link.start, link.end, link.how, rest))
+        return out
+
+    # -- unknown and misspelt titles --------------------------------------------------------------------------------
+
+    def _unlinked(
+        self, message: Message, taken: list[tuple[int, int]], titles: list[TitleLink]
+    ) -> list[tuple[int, int]]:
+        """Spans used like a title that are linked to nothing."""
+        out: list[tuple[int, int]] = []
+        tokens = message.tokens
+        index = 0
+        while index < len(tokens):
+            token = tokens[index]
+            before = message.low[: token.start]
+            chained = self._in_chain(message, token.start, titles) or any(
+                _CHAIN.match(message.low[end : token.start]) for _, end in out
+            )
+            judged = token.text[:1].isupper() and _JUDGED.match(message.low, token.end) is not None
+            if _overlaps(taken, token.start, token.end) or not (_CUE.search(before) or chained or judged):
+                index += 1
+                continue
+            last = index
+            if token.text[:1].isupper():
+                while last + 1 < len(tokens) and self._continues(message, tokens, last + 1, taken):
+                    last += 1
+                while last > index and not tokens[last].text[:1].isupper():
+                    last -= 1
+            span = tokens[index : last + 1]
+            plain = [t.norm for t in span if t.norm not in FUNCTION_WORDS and t.norm not in _NEVER_UNKNOWN]
+            plain = [n for n in plain if n not in self.reserved]
+            end = span[-1].end
+            lower_ok = (
+                _PAST_CUE.search(before) is not None
+                and len(token.norm) >= 5
+                and _BOUND.match(message.low, end) is not None
+                and not token.norm.endswith(("ing", "ly"))
+            )
+            if plain and (token.text[:1].isupper() or token.text[:1].isdigit() or lower_ok):
+                if not _NOUN_AFTER.match(message.low, end) and not person_cue(before):
+                    year = _YEAR_AFTER.match(message.text, end)
+                    out.append((token.start, year.end() if year and year[1] else end))
+                index = last + 1
+            else:
+                index += 1
+        return out
+
+    def _continues(self, message: Message, tokens: tuple[Token, ...], index: int, taken: list[tuple[int, int]]) -> bool:
+        gap = message.text[tokens[index - 1].end : tokens[index].start]
+        if not re.fullmatch(r"[ :'-]{1,2}", gap) or _overlaps(taken, tokens[index].start, tokens[index].end):
+            return False
+        token = tokens[index]
+        if token.text[:1].isupper() or token.text[:1].isdigit():
+            return token.text != "I"
+        following = tokens[index + 1] if index + 1 < len(tokens) else None
+        small = token.norm in {"of", "the", "a", "and", "in", "to", "for", "on", "with", "at"}
+        return small and following is not None and following.text[:1].isupper() and following.text != "I"
+
+    def _fuzzy(self, message: Message, start: int, end: int) -> TitleLink | None:
+        norm = fold(message.text[start:end])
+        if len(norm) < 5:
+            return None
+        for row, score in self._similar_titles(norm, FUZZY_CUTOFF):
+            # A short misspelling is only bent to something well known; the first letter is rarely mistyped.
+            name = fold(self.catalogue.item(row).title)
+            bare = name.removeprefix("the ")
+            same_words = sorted(norm.split()) == sorted(bare.split())
+            if same_words or bare[:1] != norm.removeprefix("the ")[:1]:
+                continue
+            if self._fame[row] >= (0.5 if score >= 90 or len(norm) >= 10 else 0.75):
+                return TitleLink(row, message.text[start:end], start, end, "fuzzy")
+        return None
+
+    def _similar_titles(self, norm: str, cutoff: float) -> list[tuple[int, float]]:
+        norms, rows = self.catalogue.title_norms()
+        found = [
+            hit
+            for form in {norm, f"the {norm}"}
+            for hit in process.extract(form, norms, scorer=fuzz.ratio, score_cutoff=cutoff, limit=8)
+        ]
+        scored = sorted(
+            ((float(score), int(rows[i])) for _, score, i in found), key=lambda x: (-x[0], -self._fame[x[1]])
+        )
+        return list(dict.fromkeys((row, score) for score, row in scored))
+
+    def _unknown(self, message: Message, start: int, end: int) -> UnknownTitle:
+        said = message.text[start:end].strip("\"“”'«» ")
+        norm = fold(said)
+        near = [hit.row for hit in self.catalogue.find_names([norm, f"the {norm}"]) if hit.row is not None]
+        near += [row for row, _ in self._similar_titles(norm, 80.0)]
+        ordered = sorted(dict.fromkeys(near), key=lambda r: -self._fame[r])
+        return UnknownTitle(said, start, end, tuple(ordered[:3]))
+
+
+def _windows(tokens: tuple[Token, ...]) -> list[tuple[int, int, str]]:
+    """All token n-grams as (first, past last, folded text)."""
+    return [
+        (first, last, " ".join(t.norm for t in tokens[first:last]))
+        for first in range(len(tokens))
+        for last in range(first + 1, min(first + MAX_TITLE_TOKENS, len(tokens)) + 1)
+    ]
+
+
+def _overlaps(taken: list[tuple[int, int]], start: int, end: int) -> bool:
+    return any(start < e and s < end for s, e in taken)
+
+
+def _is_small(token: Token) -> bool:
+    return len(token.norm) < 2 and not token.norm.isdigit()

@@ -1,0 +1,133 @@
+"""Links people named in a message: full names anywhere, surnames where the words around them mean a person."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from convrec.core.items import FloatArray
+from convrec.core.text import fold
+from convrec.tools.catalogue import Catalogue, NameHit
+from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.schema import Role
+from convrec.tools.spans import Message, Token
+
+_BY = re.compile(r"\b(?:by|directed by|from director|director|filmmaker)\s+(?:[\w.' -]{2,40} (?:or|and) )?$")
+_WITH = re.compile(
+    r"\b(?:with|starring|stars?|featuring|acting|actor|actress|played by)\s+(?:[\w.' -]{2,40} (?:or|and) )?$"
+)
+_WRITTEN = re.compile(r"\b(?:written by|screenplay by|writer)\s+$")
+_CUE_FIELDS = {
+    "written": ("writ", "author"),
+    "by": ("direct", "author", "creat", "artist", "develop"),
+    "with": ("cast", "star", "act"),
+}
+"""How the names of person fields begin that a cue speaks of."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonLink:
+    name: str
+    fields: tuple[str, ...]
+    """Person fields the name may be looked for in, narrowed by "by" or "starring"."""
+    said: str
+    start: int
+    end: int
+    negative: bool
+
+
+@dataclass(slots=True)
+class PeopleLinker:
+    """Links people for one catalogue; keeps only a cache of surnames. Thread-safe."""
+
+    catalogue: Catalogue
+    fame: FloatArray
+    reserved: frozenset[str]
+    _surnames: dict[str, list[tuple[float, str, str]]] | None = field(init=False, default=None)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def full_name(
+        self, message: Message, tokens: Sequence[Token], start: int, end: int, hits: Sequence[NameHit]
+    ) -> PersonLink | None:
+        """The person whose full name stands at ``start:end``, if ``hits`` hold one and it is no everyday phrase."""
+        people = {spec.name for spec in self.catalogue.schema.people()}
+        values = [hit for hit in hits if hit.kind == "value" and hit.field in people and hit.value]
+        if not values or len(tokens) < 2 or all(t.norm in FUNCTION_WORDS for t in tokens):
+            return None
+        capital = sum(t.text[:1].isupper() for t in tokens) >= 2
+        if not capital and not person_cue(message.low[:start]) and any(t.norm in FUNCTION_WORDS for t in tokens):
+            return None
+        fields = tuple(dict.fromkeys(hit.field for hit in values if hit.field))
+        return self._link(message, values[0].value or "", fields, start, end)
+
+    def surname(self, message: Message, token: Token, *, cued_only: bool) -> PersonLink | None:
+        """The best known person of that surname: after "by" or "with", or in "a Tarantino film", "Nolan's"."""
+        if len(token.norm) < 4 or token.norm in FUNCTION_WORDS:
+            return None
+        owned_form = re.search(r"['’]s$", token.text.lower()) is not None
+        bare = token.norm[:-1] if owned_form else token.norm
+        cue = person_cue(message.low[: token.start])
+        noun = re.match(r"['’]?s?\s+(?:\w+ )?(?:films?|movies?|flicks?|pictures?)\b", message.low[token.end :])
+        owned = (owned_form or noun is not None) and token.text[:1].isupper() and not cued_only
+        if (cue is None and not owned) or bare in self.reserved:
+            return None
+        candidates = self.by_surname().get(bare, [])
+        wanted = [c for c in candidates if cue is None or c[1] in _fields_of(cue, [x[1] for x in candidates])]
+        best = (wanted or candidates)[:1]
+        if not best:
+            return None
+        name = best[0][2]
+        fields = tuple(dict.fromkeys(c[1] for c in candidates if c[2] == name))
+        if cue is None:  # "a Tarantino film" is one he directed, where he has directed any
+            fields = _fields_of("by", fields)[:1] or (best[0][1],)
+        return self._link(message, name, fields, token.start, token.end)
+
+    def by_surname(self) -> dict[str, list[tuple[float, str, str]]]:
+        """Last name -> (fame, field, full name), best known first. Built on first use (0.3 s for 17,000 films)."""
+        with self._lock:
+            if self._surnames is None:
+                table: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+                for spec in self.catalogue.schema.people():
+                    tags = self.catalogue.tags(spec.name)
+                    weights = np.asarray(tags.matrix.T @ self.fame).ravel()
+                    for name, weight in zip(tags.vocabulary, weights.tolist(), strict=True):
+                        words = fold(name).split()
+                        if len(words) >= 2:
+                            table[words[-1]].append((weight, spec.name, name))
+                self._surnames = {key: sorted(values, reverse=True)[:5] for key, values in table.items()}
+            return self._surnames
+
+    def _link(self, message: Message, name: str, fields: tuple[str, ...], start: int, end: int) -> PersonLink:
+        cue = person_cue(message.low[:start])
+        narrowed = tuple(f for f in fields if cue is None or f in _fields_of(cue, fields))
+        negative = message.negated(start) and "anything by" not in message.low[:start]
+        return PersonLink(name, narrowed or fields, message.text[start:end], start, end, negative)
+
+
+def person_cue(before: str) -> str | None:
+    """What role the words before a name give it: "written" | "by" | "with" | None."""
+    if _WRITTEN.search(before):
+        return "written"
+    if _BY.search(before):
+        return "by"
+    return "with" if _WITH.search(before) else None
+
+
+def _fields_of(cue: str, fields: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f for f in fields if f.startswith(_CUE_FIELDS[cue]))
+
+
+def fame(catalogue: Catalogue) -> FloatArray:
+    """Popularity percentile, float32 (n,), 0..1; 0 where unknown or the catalogue has no such field."""
+    spec = catalogue.schema.by_role(Role.POPULARITY)
+    if spec is None or catalogue.size == 0:
+        return np.zeros(catalogue.size, dtype=np.float32)
+    values = np.nan_to_num(catalogue.numeric(spec.name), nan=-1.0)
+    ordered = np.sort(values)
+    out = (np.searchsorted(ordered, values, side="left") / max(len(values) - 1, 1)).astype(np.float32)
+    out[values < 0] = 0.0
+    return out

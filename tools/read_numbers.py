@@ -1,0 +1,271 @@
+"""Years, decades and running times, read by rule from plain words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from convrec.tools.lexicon import DECADE_WORDS, SMALL_NUMBERS
+from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Test
+from convrec.tools.spans import Message
+
+_YEAR = r"((?:18[89]|19\d|20\d)\d)"
+_DECADE = r"(?:(early|mid|late)[- ])?(?:the )?(?:((?:18|19|20)?\d0)'?s\b|(" + "|".join(DECADE_WORDS) + r")\b)"
+_NUMBER = r"(\d+(?:[.,]\d+)?|" + "|".join(SMALL_NUMBERS) + r")"
+_DURATION = re.compile(
+    rf"(?:{_NUMBER}(?: and a (half))?[ -]?(?:hours?|hrs?|h)\b"
+    r"(?: ?(?:and )?(?:a (half)\b|(\d{1,2})(?: ?(?:minutes?|mins?|m)\b)?))?"
+    r"|(half) an hour|(\d{2,3})[ -]?(?:minutes?|mins?|m)\b)"
+)
+_AT_MOST_BEFORE = re.compile(
+    r"(?:\b(?:under|below|less than|shorter than|within|maximum(?: of)?|max(?: of)?|at most|up to|"
+    r"(?:no|not) (?:more|longer) than|not over|not above|don't want anything over|only have|just have|"
+    r"have(?: only| just)?|have got|i've got|got)|<=?)\s*(?:about |around |roughly )?$"
+)
+_STRICT_BELOW = re.compile(r"(?:\b(?:under|below|less than|shorter than)|<)\s*(?:about |around |roughly )?$")
+_AT_LEAST_BEFORE = re.compile(
+    r"(?:\b(?:over|above|more than|longer than|at least|minimum(?: of)?|min(?: of)?|(?:no|not) (?:less|shorter) than|"
+    r"not under)|>=?)\s*$"
+)
+_STRICT_ABOVE = re.compile(r"(?:\b(?:over|above|more than|longer than)|>)\s*$")
+_AT_MOST_AFTER = re.compile(r"\s*(?:max\b|maximum|tops|at most|or (?:less|shorter|under|below)|or so at most)")
+_AT_LEAST_AFTER = re.compile(r"\s*(?:or (?:more|longer|over)|minimum|at least|\+|plus\b)")
+
+AROUND_MINUTES = 10
+"""Half-width of "a 90 minute film" and "around two hours", minutes."""
+RECENT_YEARS = 5
+"""What "recent" means, counted back from the catalogue's newest year."""
+OLD_BEFORE = 1980
+"""What "an old film", "a classic" means: before this year."""
+SHORT_MINUTES, LONG_MINUTES, NOT_TOO_LONG_MINUTES = 95, 150, 120
+
+
+@dataclass(frozen=True, slots=True)
+class YearContext:
+    """What relative words are relative to. Years are None where nothing is known."""
+
+    newest: int
+    """Newest year of the catalogue."""
+    reference_years: tuple[int, ...] = ()
+    """Years of the items the message (or the last slate, for a critique) is about."""
+    reference_minutes: tuple[int, ...] = ()
+
+
+def year_range(field: str, low: int | None, high: int | None) -> Expr:
+    parts: list[Expr] = []
+    if low is not None:
+        parts.append(Test(field, Op.GE, (low,)))
+    if high is not None:
+        parts.append(Test(field, Op.LE, (high,)))
+    return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+
+
+def range_label(low: int | None, high: int | None) -> str:
+    if low is not None and high is not None:
+        return f"from {low}" if low == high else f"from {low} to {high}"
+    return f"from {low} or later" if low is not None else f"from {high} or earlier"
+
+
+def read_years(message: Message, field: str, context: YearContext) -> list[Condition]:
+    """Conditions on the year. Absolute ones first; several decades are alternatives."""
+    low = message.low
+    taken: list[tuple[int, int]] = []
+    ranges: list[tuple[int | None, int | None, bool, str]] = []
+
+    def add(start: int, end: int, first: int | None, last: int | None, negative: bool = False) -> None:
+        if any(start < e and s < end for s, e in taken):
+            return
+        taken.append((start, end))
+        ranges.append((first, last, negative, message.text[start:end].strip()))
+
+    for m in re.finditer(rf"(?:between |from )?{_YEAR}\s*(?:-|–|to|and|until|through)\s*{_YEAR}", low):
+        first, last = sorted((int(m[1]), int(m[2])))
+        if " and " not in m[0] or "between" in m[0]:
+            add(m.start(), m.end(), first, last, message.negated(m.start()))
+    for m in re.finditer(
+        rf"\b(before|prior to|earlier than|older than|pre-?|until|till|up to|no later than|not later than|not after|"
+        rf"after|later than|newer than|more recent than|post-?|since|from|not before|not older than|no older than|"
+        rf"by|in)\s*(?:the (?:year )?)?(?:{_DECADE}|{_YEAR}\b)",
+        low,
+    ):
+        start, end = m.start(), m.end()
+        first, last = (int(m[5]), int(m[5])) if m[5] else _decade(m[2], m[3], m[4])
+        word = m[1].rstrip("-")
+        denied = message.negated(start)
+        after = re.match(r"\s*(?:on(?:wards?)?\b|or (?:later|newer|after)|and (?:later|after|newer)|\+)", low[end:])
+        if word in ("before", "prior to", "earlier than", "older than", "pre"):
+            add(start, end, first, None) if denied else add(start, end, None, first - 1)
+        elif word in ("until", "till", "up to", "no later than", "not later than", "not after", "by"):
+            add(start, end, None, last)
+        elif word in ("after", "later than", "newer than", "more recent than", "post"):
+            add(start, end, None, last) if denied else add(start, end, last + 1, None)
+        elif word in ("since", "not before", "not older than", "no older than") or after:
+            add(start, end + (after.end() if after else 0), first, None)
+        else:
+            add(start, end, first, last, denied)
+    for m in re.finditer(_DECADE, low):
+        first, last = _decade(m[1], m[2], m[3])
+        add(m.start(), m.end(), first, last, message.negated(m.start()))
+    for m in re.finditer(
+        rf"\b{_YEAR}\b(\s*(?:or|and) (?:later|newer|after)|\s*\+|\s*(?:or|and) (?:earlier|older|before))?", low
+    ):
+        tail = m[2] or ""
+        year = int(m[1])
+        if re.search(r"later|newer|after|\+", tail):
+            add(m.start(), m.end(), year, None)
+        elif tail:
+            add(m.start(), m.end(), None, year)
+        else:
+            add(m.start(), m.end(), year, year, message.negated(m.start()))
+    for m in re.finditer(r"\b(?:last|past) (\d{1,2}|" + "|".join(SMALL_NUMBERS) + r") (years|decades)\b", low):
+        span = SMALL_NUMBERS.get(m[1]) or int(m[1])
+        years = span * (10 if m[2] == "decades" else 1)
+        add(m.start(), m.end(), context.newest - years + 1, None, message.negated(m.start()))
+
+    conditions = _year_conditions(field, ranges)
+    if not conditions:
+        relative = _relative_years(message, field, context)
+        conditions = [relative] if relative else []
+    return conditions
+
+
+def _year_conditions(field: str, ranges: list[tuple[int | None, int | None, bool, str]]) -> list[Condition]:
+    out: list[Condition] = []
+    closed = [r for r in ranges if not r[2] and r[0] is not None and r[1] is not None]
+    for first, last, negative, said in ranges:
+        if (first, last, negative, said) in closed and len(closed) > 1:
+            continue
+        expr, label = year_range(field, first, last), range_label(first, last)
+        out.append(
+            Condition(
+                Not(expr) if negative else expr, f"not {label}" if negative else label, field, negative, said=said
+            )
+        )
+    if len(closed) > 1:  # "80s or 90s" names alternatives
+        expr = AnyOf(tuple(year_range(field, first, last) for first, last, _, _ in closed))
+        label = " or ".join(range_label(first, last) for first, last, _, _ in closed)
+        out.append(Condition(expr, label, field, said=" … ".join(r[3] for r in closed)))
+    return out
+
+
+def _decade(part: str | None, digits: str | None, word: str | None) -> tuple[int, int]:
+    if word:
+        start = DECADE_WORDS[word]
+    else:
+        number = int(digits or "0")
+        start = number if number >= 1000 else (1900 + number if number >= 20 else 2000 + number)
+    first, last = {"early": (0, 3), "mid": (3, 6), "late": (6, 9)}.get(part or "", (0, 9))
+    return start + first, start + last
+
+
+def _relative_years(message: Message, field: str, context: YearContext) -> Condition | None:
+    low, newest = message.low, context.newest
+    if m := re.search(r"\bnewer\b|\bmore recent\b|\bmore modern\b|\bless old\b|\btoo old\b", low):
+        first = max(context.reference_years) + 1 if context.reference_years else newest - RECENT_YEARS * 2 + 1
+        return Condition(Test(field, Op.GE, (first,)), range_label(first, None), field, said=m[0])
+    if m := re.search(r"\bolder\b(?! (?:kids|children|brother|sister|son|daughter|people|audience))|\btoo new\b", low):
+        last = min(context.reference_years) - 1 if context.reference_years else OLD_BEFORE - 1
+        return Condition(Test(field, Op.LE, (last,)), range_label(None, last), field, said=m[0])
+    if m := re.search(
+        r"\b(?:recent|brand new|latest|newest|current|new(?= (?:one|film|movie|release)s?\b))\b|something new\b", low
+    ):
+        first = newest - RECENT_YEARS + 1
+        label = f"{range_label(first, None)} (recent: this catalogue ends in {newest})"
+        return Condition(Test(field, Op.GE, (first,)), label, field, said=m[0])
+    if m := re.search(
+        r"\b(?:classics?|old(?=[- ](?:school|time|timey|film|movie|hollywood|one)s?\b)|vintage)\b|something old\b", low
+    ):
+        negative = message.negated(m.start())
+        expr: Expr = Test(field, Op.LE, (OLD_BEFORE - 1,))
+        label = f"from before {OLD_BEFORE}"
+        return Condition(
+            Not(expr) if negative else expr, f"not {label}" if negative else label, field, negative, said=m[0]
+        )
+    return None
+
+
+def read_durations(message: Message, field: str, context: YearContext) -> list[Condition]:
+    """Conditions on the running time, minutes."""
+    low = message.low
+    if m := re.search(r"(\d{2,3})\s*(?:-|–|to|and)\s*(\d{2,3})\s*(?:minutes?|mins?)\b", low):
+        first, last = sorted((int(m[1]), int(m[2])))
+        return [_duration(field, first, last, m[0])]
+    out: list[Condition] = []
+    for m in _DURATION.finditer(low):
+        minutes = _minutes(m)
+        if minutes is None or not 20 <= minutes <= 600:
+            continue
+        before, after = low[: m.start()], low[m.end() :]
+        denied_longer = re.search(
+            r"\b(?:not|nothing|no|don't want (?:anything|something)) (?:\w+ )?(?:over|above|more than|longer than)\s*$",
+            before,
+        )
+        if re.search(r"\b(?:and|to|-)\s*$", before) and out and "between" in before:
+            continue
+        if between := re.search(r"between\s*$", before):
+            second = _DURATION.search(low, m.end())
+            upper = _minutes(second) if second else None
+            if second and upper:
+                out.append(_duration(field, minutes, upper, message.text[between.start() : second.end()]))
+                continue
+        if denied_longer or _AT_MOST_BEFORE.search(before) or _AT_MOST_AFTER.match(after):
+            strict = bool(_STRICT_BELOW.search(before)) and not denied_longer
+            out.append(_duration(field, None, minutes - 1 if strict else minutes, m[0], strict))
+        elif _AT_LEAST_BEFORE.search(before) or _AT_LEAST_AFTER.match(after):
+            strict = bool(_STRICT_ABOVE.search(before))
+            out.append(_duration(field, minutes + 1 if strict else minutes, None, m[0], strict))
+        elif re.search(r"\b(?:to|and|-|–)\s*$", before) and out:
+            continue
+        else:
+            out.append(_duration(field, minutes - AROUND_MINUTES, minutes + AROUND_MINUTES, m[0]))
+    if out:
+        return out
+    references = context.reference_minutes
+    if re.search(r"\bshorter\b|\bless long\b", low):
+        return [_duration(field, None, min(references) - 1 if references else SHORT_MINUTES, "shorter")]
+    if re.search(
+        r"\bnot (?:too|so|very|that|overly) long\b|\btoo long\b|\bdon't want (?:anything|something) (?:too )?long\b",
+        low,
+    ):
+        return [
+            _duration(
+                field,
+                None,
+                min(references) - 1
+                if references and "too long" in low and "not too" not in low
+                else NOT_TOO_LONG_MINUTES,
+                "not too long",
+            )
+        ]
+    if re.search(r"\blonger\b", low):
+        return [_duration(field, max(references) + 1 if references else LONG_MINUTES, None, "longer")]
+    if re.search(r"\b(?:something|anything|a|quick and) short\b(?! (?:film|story))|\bshort (?:one|movie)\b", low):
+        return [_duration(field, None, SHORT_MINUTES, "short")]
+    if re.search(r"\b(?:something|a|an|really) long (?:one|movie|film|epic)\b|\bepic[- ]length\b", low):
+        return [_duration(field, LONG_MINUTES, None, "long")]
+    return []
+
+
+def _number(text: str) -> float:
+    return float(SMALL_NUMBERS[text]) if text in SMALL_NUMBERS else float(text.replace(",", "."))
+
+
+def _minutes(m: re.Match[str]) -> int | None:
+    if m[5]:
+        return 30
+    if m[6]:
+        return int(m[6])
+    if m[1] is None:
+        return None
+    half = 30 if m[2] or m[3] else 0
+    return round(_number(m[1]) * 60) + half + int(m[4] or 0)
+
+
+def _duration(field: str, low: int | None, high: int | None, said: str, strict: bool = False) -> Condition:
+    if low is not None and high is not None:
+        label = f"{low} to {high} minutes"
+    elif high is not None:
+        label = f"under {high + 1} minutes" if strict else f"at most {high} minutes"
+    else:
+        label = f"over {(low or 0) - 1} minutes" if strict else f"at least {low} minutes"
+    return Condition(year_range(field, low, high), label, field, said=said)

@@ -1,0 +1,178 @@
+"""What "the second one" and "it" point at, and what the user thinks of what is named."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from convrec.tools.lexicon import ORDINALS
+from convrec.tools.linking import Links, TitleLink
+from convrec.tools.spans import Message
+
+Polarity: TypeAlias = Literal["liked", "disliked", "seen", "like", "asked", "named"]
+"""liked: "I loved Heat". like: "something like Heat". asked: "who directed Heat". named: no opinion was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    row: int
+    said: str
+    polarity: Polarity
+    how: str
+    """exact | alias | fuzzy | reference ("the second one")"""
+    alternatives: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """What pronouns and ordinals may point at."""
+
+    slate: tuple[int, ...] = ()
+    """Rows of the last slate, in the order shown."""
+    last: int | None = None
+    """The item talked about last."""
+    people: tuple[str, ...] = ()
+    """People talked about last."""
+    people_field: str = ""
+    references: tuple[int, ...] = ()
+    """What the running request is about; "newer" is newer than these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    row: int
+    said: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    pointers: tuple[Pointer, ...]
+    unclear: str
+    """An ordinal that points at nothing ("the seventh one" of five)."""
+    spans: tuple[tuple[int, int], ...]
+
+
+_ORDINAL_WORDS = "|".join(ORDINALS)
+_ORDINAL = re.compile(
+    rf"\b(?:the\s+)?({_ORDINAL_WORDS}|last|final)\s+"
+    r"(?:one|film|movie|pick|option|suggestion|recommendation|title|choice)\b"
+    rf"|\bthe\s+({_ORDINAL_WORDS})(?=\s*(?:$|[,.!?]|but\b|and\b|is\b|was\b|looks\b|sounds\b|instead\b))"
+    r"|(?:\bnumber\s+|\bno\.?\s*|#)(\d{1,2})\b"
+)
+_BACK = re.compile(
+    r"\b(?:that|this)\s+(?:last\s+)?(?:one|film|movie)\b|\bthe\s+(?:last|previous)\s+(?:film|movie|one)\s+(?:you|i|we)\b|"
+    r"\b(?:it|that|this)\b(?=\s*(?:$|[?.!,]|is\b|was\b|about\b|made\b|called\b|again\b|too\b|but\b|scary|suitable|good\b))|"
+    r"\b(?:directed|wrote|written|made|about|in|like|seen|watch|watched|loved|liked|hated|of|is|was|stars in) "
+    r"(?:it|that|this)\b(?! (?:i|we|you)\b)"
+)
+_VERB_FIRST = re.compile(r"(?:directed|wrote|written|made|about|in|like|seen|watch|loved|liked|hated|of|is|was|stars)")
+
+
+def find_references(masked: Message, focus: Focus) -> References:
+    """Ordinals into the last slate and pronouns for what was talked about last."""
+    out: list[Pointer] = []
+    spans: list[tuple[int, int]] = []
+    unclear = ""
+    for m in _ORDINAL.finditer(masked.low):
+        word = m[1] or m[2]
+        if word == "last" and re.search(r"\bthat\s+$", masked.low[: m.start()]):
+            continue  # "that last film" is what was talked about, not the end of the list
+        number = len(focus.slate) if word in ("last", "final") else int(m[3]) if m[3] else ORDINALS[word]
+        said = masked.text[m.start() : m.end()].strip()
+        if 1 <= number <= len(focus.slate):
+            out.append(Pointer(focus.slate[number - 1], said, m.start()))
+        elif focus.slate:
+            unclear = unclear or said
+        else:
+            continue
+        spans.append(m.span())
+    if not out and focus.last is not None and (m := _BACK.search(masked.low)):
+        out.append(Pointer(focus.last, masked.text[m.start() : m.end()].strip(), m.start()))
+        if not _VERB_FIRST.match(m[0]):
+            spans.append(m.span())
+    return References(tuple(out), unclear, tuple(spans))
+
+
+_BEFORE: tuple[tuple[re.Pattern[str], Polarity], ...] = (
+    (
+        re.compile(
+            r"\b(?:like|similar to|such as|reminds? me of|in the (?:style|vein) of|along the lines of|same (?:\w+ )?as|"
+            r"as good as|than|based on|sequels? to|version of)\s"
+        ),
+        "like",
+    ),
+    (
+        re.compile(
+            r"\b(?:lov(?:e|ed|ing)|liked|enjoy(?:ed)?|adored?|fan of|"
+            r"favou?rites?(?: (?:film|movie)s?)?(?: is| are|:)?)\b"
+        ),
+        "liked",
+    ),
+    (re.compile(r"\b(?:seen|watched|saw|rewatched|finished)\b"), "seen"),
+    (
+        re.compile(
+            r"\b(?:hated?|dislik(?:e|ed)|(?:didn't|did not|don't|do not|never|not) (?:really |much |even )?"
+            r"(?:like|liked?|enjoy|love|care for)|not a fan of|couldn't stand|bored by)\b"
+        ),
+        "disliked",
+    ),
+)
+_VERDICT = r"^[^.;!?,]{0,12}\b(?:was|is|were|are) (?:\w+ )?"
+_LIKED_AFTER = re.compile(
+    _VERDICT + r"(?:great|amazing|awesome|good|fantastic|brilliant|excellent|perfect|fun|my favou?rite|lovely)\b|"
+    r"^[^.;!?]{0,20}\b(?:loved|liked|enjoyed) (?:it|them|both|that)\b"
+)
+_DISLIKED_AFTER = re.compile(
+    _VERDICT + r"(?:boring|terrible|awful|bad|dull|stupid|too (?:slow|long|violent|sad|scary))\b|"
+    r"^[^.;!?]{0,20}\b(?:hated|disliked|didn't like) (?:it|them|both|that)\b"
+)
+_VERB_LIKE = re.compile(r"\b(?:i|we|they|he|she|really|both|also|wife|husband|kids?) like\s[^.;!?]*$")
+_MORE_LIKE = re.compile(r"\b(?:more|something|anything|films?|movies?|ones?) like\b")
+
+
+def find_mentions(message: Message, links: Links, pointers: tuple[Pointer, ...]) -> tuple[Mention, ...]:
+    """Every item named or pointed at, in order, with what the user thinks of it."""
+    out = [
+        (link.start, Mention(link.row, link.said, _polarity_of(message, link, links), link.how, link.alternatives))
+        for link in links.titles
+    ]
+    for pointer in pointers:
+        if any(m.row == pointer.row for _, m in out):
+            continue
+        end = pointer.start + len(pointer.said)
+        polarity = polarity_at(message.low, pointer.start, end)
+        if polarity == "named" and _MORE_LIKE.search(message.low[:end]):
+            polarity = "like"
+        out.append((pointer.start, Mention(pointer.row, pointer.said, polarity, "reference")))
+    return tuple(m for _, m in sorted(out, key=lambda pair: pair[0]))
+
+
+def _polarity_of(message: Message, link: TitleLink, links: Links) -> Polarity:
+    low = message.low
+    for other in links.titles:  # words of other titles ("Shakespeare in Love") must not speak for this one
+        if other is not link:
+            low = low[: other.start] + "_" * (other.end - other.start) + low[other.end :]
+    return polarity_at(low, link.start, link.end)
+
+
+def polarity_at(low: str, start: int, end: int) -> Polarity:
+    """What is said of the thing at ``start:end`` of the lower-case text: the nearest verdict of its sentence."""
+    before, after = low[:start], low[end:]
+    if _DISLIKED_AFTER.search(after):
+        return "disliked"
+    if _LIKED_AFTER.search(after):
+        return "liked"
+    best, where = "named", -1
+    for pattern, polarity in _BEFORE:
+        found = list(pattern.finditer(before))
+        if not found or re.search(r"[.;!?]|\bbut\b", before[found[-1].end() :]):
+            continue
+        last = found[-1]
+        # "didn't like" holds "like": the longer, earlier match is the verdict.
+        if last.start() >= where or (polarity == "disliked" and last.start() <= where <= last.end()):
+            best, where = polarity, last.start()
+    if best == "like" and _VERB_LIKE.search(before):
+        return "liked"
+    return best  # type: ignore[return-value]

@@ -1,0 +1,65 @@
+"""A user's message with its tokens, clauses and masked spans: what all rule readers work on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from convrec.core.text import fold
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
+_CLAUSE_END = re.compile(r"[.;:!?,\n]|\bbut\b|\bjust\b|\bonly\b|\brather\b|\bpreferably\b")
+NEGATION = re.compile(
+    r"(?:\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?: for)?\b|\bavoid(?:ing)?\b|\bnever\b|\bhates?\b|"
+    r"\bdisliked?\b|\bdislikes\b|\bdon['’]?t\b|\bdoesn['’]?t\b|\bisn['’]?t\b|\baren['’]?t\b|\banything but\b|"
+    r"\bother than\b|\bcan['’]?t stand\b|\bcannot stand\b|\b(?:sick|tired) of\b|\benough\b|\bskip\b|\bno more\b|"
+    r"\bnon[- ])[\s-]*(?:[\w'’-]+\s+){0,3}$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str
+    """As typed."""
+    norm: str
+    """Folded; may hold a space ("sci-fi" is two tokens, "AC/DC" too)."""
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """``text`` as typed, ``low`` lower-cased with the same length, spans already explained blanked out in ``low``."""
+
+    text: str
+    low: str
+    tokens: tuple[Token, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Message:
+        # Lower-casing must keep positions: a few letters (e.g. İ) grow when lower-cased.
+        low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text).replace("’", "'")
+        return cls(text, low, _tokens(text))
+
+    def masked(self, spans: list[tuple[int, int]]) -> Message:
+        """A copy in which the spans are spaces in ``low`` and their tokens are gone. Titles hide their words so."""
+        low = list(self.low)
+        for start, end in spans:
+            low[start:end] = " " * (end - start)
+        kept = tuple(t for t in self.tokens if not any(t.start < end and start < t.end for start, end in spans))
+        return Message(self.text, "".join(low), kept)
+
+    def clause_before(self, position: int) -> str:
+        """The text of the same clause before ``position``, lower case."""
+        ends = [match.end() for match in _CLAUSE_END.finditer(self.low, 0, position)]
+        return self.low[ends[-1] if ends else 0 : position]
+
+    def negated(self, position: int) -> bool:
+        """Whether what stands at ``position`` is denied by a word at most four words earlier in its clause."""
+        return NEGATION.search(self.clause_before(position)) is not None
+
+
+def _tokens(text: str) -> tuple[Token, ...]:
+    return tuple(
+        Token(match.group(), fold(match.group()), match.start(), match.end()) for match in _TOKEN.finditer(text)
+    )

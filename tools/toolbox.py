@@ -1,0 +1,195 @@
+"""The tools a planner may call: look-up, hard filter, similar items, semantic search, rank.
+
+Each is a config plus a call on the candidate bus. A tool raises ``ToolRetry`` (correct the arguments) or ``ToolFailed``
+(plan around it); a failure is never returned as prose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from convrec.core.embedding import Embedder
+from convrec.core.errors import ToolFailed, ToolRetry
+from convrec.core.items import BoolArray, FloatArray, Item, ItemList
+from convrec.tools.candidates import Candidates
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.content import ContentModel
+from convrec.tools.item_index import ItemIndex
+from convrec.tools.predicates import Condition
+from convrec.tools.schema import Role
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_RELAXED_TOGETHER = 3
+"""Combinations of conditions tried when no single one is enough; beyond that the answer is "nothing fits"."""
+
+
+@dataclass(slots=True)
+class LookupTool:
+    """Records of given rows."""
+
+    catalogue: Catalogue
+
+    def __call__(self, rows: Sequence[int]) -> list[Item]:
+        if not rows:
+            raise ToolRetry("look-up needs at least one item")
+        return self.catalogue.items(rows)
+
+
+@dataclass(slots=True)
+class FilterTool:
+    """Hard conditions, compiled to parameterised SQL by the catalogue; relaxed in a stated order when nothing is left.
+
+    Order of relaxation: what was carried over from earlier turns before what was said now; within that quality, year,
+    running time, certificate, critiques, origin, category, person. Never: standing instructions, the audience, denials.
+    """
+
+    catalogue: Catalogue
+
+    def __call__(self, bus: Candidates, conditions: Sequence[Condition], carried: int = 0) -> None:
+        """Narrow ``bus``; the first ``carried`` conditions come from earlier turns. Sets ``bus.relaxed``/``blocked``."""
+        hard = [c for c in conditions if c.hard]
+        masks = [self._mask(c) for c in hard]
+        start = np.zeros(self.catalogue.size, dtype=np.bool_)
+        start[bus.rows] = True
+        everything = _all(start, masks)
+        if everything.any() or not start.any():
+            bus.rows = np.flatnonzero(everything).astype(np.int32)
+            return
+        order = self._relaxation_order(hard, [c in conditions[:carried] for c in hard])
+        for size in range(1, min(MAX_RELAXED_TOGETHER, len(order)) + 1):
+            for dropped in combinations(order, size):
+                left = _all(start, [m for i, m in enumerate(masks) if i not in dropped])
+                if left.any():
+                    bus.relaxed += [hard[i] for i in dropped]
+                    bus.rows = np.flatnonzero(left).astype(np.int32)
+                    return
+        bus.blocked = hard
+        bus.rows = bus.rows[:0]
+
+    def _mask(self, condition: Condition) -> BoolArray:
+        mask = np.zeros(self.catalogue.size, dtype=np.bool_)
+        mask[self.catalogue.rows(condition.expr)] = True
+        return mask
+
+    def _relaxation_order(self, hard: Sequence[Condition], carried: Sequence[bool]) -> list[int]:
+        roles = {spec.name: spec.role for spec in self.catalogue.schema.fields}
+        rank = {Role.QUALITY: 0, Role.YEAR: 1, Role.DURATION: 2, Role.CERTIFICATE: 3, Role.CATEGORY: 6}
+
+        def key(index: int) -> tuple[bool, int]:
+            condition = hard[index]
+            if condition.source == "critique":
+                return not carried[index], 4
+            if condition.slot == "origin":
+                return not carried[index], 5
+            role = roles.get(condition.slot)
+            return not carried[index], rank.get(role, 7) if role else 7
+
+        free = [i for i, c in enumerate(hard) if not (c.standing or c.negative or c.slot == "audience")]
+        return sorted(free, key=key)
+
+
+@dataclass(slots=True)
+class SimilarTool:
+    """Items like the given ones, by the catalogue's fields and by the embedding of their texts."""
+
+    content: ContentModel
+    index: ItemIndex | None
+
+    def __call__(self, bus: Candidates, rows: Sequence[int]) -> None:
+        if not rows:
+            raise ToolRetry("similar needs at least one reference item")
+        bus.add_scores("similar_fields", self.content.similar(rows))
+        if self.index is not None:
+            bus.add_scores("similar_text", self.index.similar(list(rows)))
+
+
+@dataclass(slots=True)
+class SearchTool:
+    """Semantic search: cosine of the query's embedding with every item's text."""
+
+    embedder: Embedder | None
+    index: ItemIndex | None
+
+    def __call__(self, bus: Candidates, query: str) -> None:
+        if self.embedder is None or self.index is None:
+            raise ToolFailed("semantic search is off: no embedding index of this catalogue. Run: convrec setup")
+        if not query.strip():
+            raise ToolRetry("search needs a query")
+        bus.add_scores("search", self.index.scores(self.embedder.embed([query])[0]))
+
+
+class RankConfig(BaseModel):
+    """Weights of the linear fusion over scores scaled to 0..1 within the candidates.
+
+    Set by hand on the demo catalogue's example requests; a learned fusion takes their place where there is training data.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    similar_fields: float = Field(1.0, ge=0)
+    similar_text: float = Field(0.35, ge=0)
+    search: float = Field(0.8, ge=0)
+    profile: float = Field(0.3, ge=0)
+    """Similarity to what the user liked in earlier conversations."""
+    preference: float = Field(0.5, ge=0)
+    """Share of the soft conditions that hold."""
+    fame: float = Field(0.25, ge=0)
+    quality: float = Field(0.35, ge=0)
+    disliked: float = Field(0.5, ge=0)
+    """Subtracted: similarity to what the user disliked."""
+    undocumented: float = Field(0.6, ge=0)
+    """Fame and quality count this much more when there is nothing else to go by."""
+
+
+@dataclass(slots=True)
+class RankTool:
+    """Orders the candidates by a weighted sum of the experts' scores."""
+
+    catalogue: Catalogue
+    content: ContentModel
+    config: RankConfig = field(default_factory=RankConfig)
+
+    def __call__(
+        self,
+        bus: Candidates,
+        *,
+        soft: Sequence[Condition] = (),
+        liked: Sequence[int] = (),
+        disliked: Sequence[int] = (),
+    ) -> ItemList:
+        """Order ``bus.rows``; the result is also kept as ``bus.ranked``."""
+        config, rows = self.config, bus.rows
+        total = np.zeros(len(rows), dtype=np.float32)
+        if len(rows):
+            evidence = False
+            for expert in ("similar_fields", "similar_text", "search"):
+                if expert in bus.scores:
+                    total += getattr(config, expert) * _unit(bus.scores[expert][rows])
+                    evidence = True
+            if liked:
+                total += config.profile * _unit(self.content.similar(list(liked))[rows])
+            if disliked:
+                total -= config.disliked * _unit(self.content.similar(list(disliked))[rows])
+            if soft:
+                held = sum(np.isin(rows, self.catalogue.rows(c.expr)).astype(np.float32) for c in soft)
+                total += config.preference * np.asarray(held, dtype=np.float32) / len(soft)
+            boost = 1.0 if evidence else 1.0 + config.undocumented
+            total += boost * (config.fame * self.content.fame()[rows] + config.quality * self.content.quality()[rows])
+        bus.ranked = ItemList.from_scores(rows, total)
+        return bus.ranked
+
+
+def _all(start: BoolArray, masks: Sequence[BoolArray]) -> BoolArray:
+    out = start.copy()
+    for mask in masks:
+        out &= mask
+    return out
+
+
+def _unit(scores: FloatArray) -> FloatArray:
+    """Scaled to 0..1 within the candidates; zeros when all are equal."""
+    low, high = float(scores.min()), float(scores.max())
+    return ((scores - low) / (high - low)).astype(np.float32) if high > low else np.zeros_like(scores)

@@ -1,0 +1,257 @@
+"""Step 1 of a turn: everything rules can read from a message, given the conversation so far."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from convrec.core.text import fold
+from convrec.tools.acts import MORE, Act, classify
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.linking import Linker, Links, UnknownTitle
+from convrec.tools.linking_people import PersonLink
+from convrec.tools.predicates import AnyOf, Condition, Expr, Not, Op, Test
+from convrec.tools.read_conditions import ConditionReader
+from convrec.tools.read_numbers import YearContext
+from convrec.tools.references import Focus, Mention, Pointer, Polarity, find_mentions, find_references
+from convrec.tools.schema import Role
+from convrec.tools.spans import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """What was read from one message. Rows refer to the catalogue."""
+
+    text: str
+    act: Act
+    mentions: tuple[Mention, ...] = ()
+    people: tuple[PersonLink, ...] = ()
+    unknown: tuple[UnknownTitle, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    asked_fields: tuple[str, ...] = ()
+    """Fields a look-up is about; () with act "lookup" means "tell me about it"."""
+    person_of: tuple[str, tuple[int, ...]] | None = None
+    """(person field, rows): "by the director of Heat" -> ("directors", (row of Heat,))."""
+    person_of_unknown: bool = False
+    """ "by the director of X" where X is not in the catalogue."""
+    continues: bool = False
+    """The message narrows or criticises the running request instead of starting a new one."""
+    standing: bool = False
+    """It is said to hold always ("never", "always", "from now on")."""
+    wants_more: bool = False
+    """ "anything else", "other ones"."""
+    reference_unclear: str = ""
+    """A "the seventh one" that points at nothing."""
+    query: str = ""
+    """What is left of the wish once names and conditions are taken out; for semantic search."""
+
+    def rows(self, *polarities: Polarity) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(m.row for m in self.mentions if m.polarity in polarities))
+
+
+_SAME_PERSON = re.compile(
+    r"\b(?:by|from|with|of)\s+(?:the\s+)?(?:same|that)\s+(director|actor|actress|writer|cast|person)|"
+    r"\b(?:by|from)\s+(?:him|her|them)\b|\bwith\s+(?:him|her)\s+in\s+it\b|"
+    r"\b(?:his|her)\s+other\s+(?:films|movies|work)\b"
+)
+_PERSON_OF = re.compile(
+    r"\b(director|directors|filmmaker|maker|makers|writer|writers|star|stars|cast|actors?|lead)\s+"
+    r"(?:of|from|behind|in)\s+$"
+)
+_STANDING = re.compile(
+    r"\b(?:always|never|ever|from now on|in general|as a rule|every time|generally|at all times|forever)\b"
+)
+_THIRD_PERSON = re.compile(
+    r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|boss|"
+    r"roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?(?:lov|lik|hat|watch|enjoy|prefer|want)"
+    r"[^,.;!?]*"
+)
+_CONTINUES = re.compile(
+    r"^\W*(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
+    r"ok(?:ay)?,? but|something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
+    r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
+    r"i(?:'ve| have)? (?:already )?(?:seen|saw)|show me more|more like|i (?:always|never)|please no|can you make)\b"
+)
+_ASKS_NAME = re.compile(r"\bwho (?:is|was|'s)\b|\bwho's\b|\bwhat(?:'s| is) the name of\b|\btell me\b")
+_SEARCH_STOP = FUNCTION_WORDS | frozenset(
+    "loved liked enjoyed hated seen watched saw really maybe bit little kinda sort movie film something anything "  # noqa: SIM905
+    "newer older "
+    "less more funnier darker lighter shorter longer violent similar feel recent rated haven mentioned list already "
+    "plot sci fi hour minutes mood amazing looks come halloween".split()
+)
+
+
+@dataclass(slots=True)
+class Understander:
+    """Rule reader for one catalogue; holds caches only, safe for several threads."""
+
+    catalogue: Catalogue
+    reader: ConditionReader = field(init=False)
+    linker: Linker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = ConditionReader(self.catalogue)
+        self.linker = Linker(self.catalogue, self.reader.reserved_words())
+
+    def read(self, text: str, focus: Focus) -> Understanding:
+        """Read one message of a user. ``focus`` is what the conversation has been about."""
+        message = Message.of(text)
+        links = self.linker.link(message)
+        masked = message.masked(links.spans())
+        pointed = find_references(masked, focus)
+        mentions = find_mentions(message, links, pointed.pointers)
+        others = [m.span() for m in _THIRD_PERSON.finditer(masked.low)]  # a sister's taste is not the user's
+        rest = masked.masked([*pointed.spans, *others])
+        person_of, person_unknown = self._person_of(message, links, pointed.pointers)
+        references = tuple(m.row for m in mentions if m.polarity in ("liked", "like")) or focus.references
+        context = self._year_context(references or (() if focus.last is None else (focus.last,)))
+        conditions = self.reader.read(rest, context)
+        conditions += self._people_conditions(message, links.people)
+        if (same := self._same_person(masked, focus)) is not None:
+            conditions.append(same)
+        query = _query(rest, conditions)
+        act, asked = classify(
+            _with_it(message, links),
+            self.catalogue.schema,
+            target=bool(mentions or links.unknown),
+            opinion=any(m.polarity in ("liked", "disliked", "seen") for m in mentions),
+            conditions=bool(conditions),
+            person_of=person_of is not None or person_unknown,
+            people=bool(links.people),
+            query=query,
+        )
+        if act == "lookup":
+            mentions = tuple(replace(m, polarity="asked") if m.polarity in ("named", "like") else m for m in mentions)
+            conditions = []
+        standing = act in ("recommend", "other") and bool(conditions) and _STANDING.search(rest.low) is not None
+        if standing:
+            conditions = [replace(c, standing=True) for c in conditions]
+        return Understanding(
+            text=text,
+            act=act,
+            mentions=mentions,
+            people=links.people,
+            unknown=links.unknown,
+            conditions=tuple(conditions),
+            asked_fields=asked,
+            person_of=person_of,
+            person_of_unknown=person_unknown,
+            continues=_continues(masked, mentions, conditions, person_of is not None),
+            standing=standing,
+            wants_more=MORE.search(masked.low) is not None,
+            reference_unclear=pointed.unclear,
+            query=query,
+        )
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _year_context(self, rows: tuple[int, ...]) -> YearContext:
+        schema = self.catalogue.schema
+        year, minutes = schema.by_role(Role.YEAR), schema.by_role(Role.DURATION)
+        return YearContext(
+            self.reader.newest,
+            self._numbers(year.name, rows) if year else (),
+            self._numbers(minutes.name, rows) if minutes else (),
+        )
+
+    def _numbers(self, field_name: str, rows: tuple[int, ...]) -> tuple[int, ...]:
+        values = self.catalogue.numeric(field_name)[list(rows)] if rows else ()
+        return tuple(int(v) for v in values if v == v)
+
+    def _people_conditions(self, message: Message, people: Sequence[PersonLink]) -> list[Condition]:
+        """One condition per person; "Nolan or Fincher" is one condition on either."""
+        out: list[Condition] = []
+        ends: list[int] = []
+        for person in people:
+            condition = self._person_condition(person)
+            if out and re.fullmatch(r"\s*(?:,\s*)?or (?:by |with )?", message.low[ends[-1] : person.start]):
+                previous = out.pop()
+                condition = replace(
+                    previous,
+                    expr=AnyOf((previous.expr, condition.expr)),
+                    label=f"{previous.label} or {condition.label}",
+                )
+                if person.negative:
+                    condition = replace(condition, expr=Not(AnyOf((_inner(previous.expr), self._has(person)))))
+                ends.pop()
+            out.append(condition)
+            ends.append(person.end)
+        return out
+
+    def _has(self, person: PersonLink) -> Expr:
+        tests: tuple[Expr, ...] = tuple(Test(name, Op.ANY, (person.name,)) for name in person.fields)
+        return tests[0] if len(tests) == 1 else AnyOf(tests)
+
+    def _person_condition(self, person: PersonLink) -> Condition:
+        spec = self.catalogue.schema.field(person.fields[0])
+        how = spec.spoken if spec and len(person.fields) == 1 else "with or by"
+        label, slot, expr = f"{how} {person.name}", f"person:{fold(person.name)}", self._has(person)
+        if person.negative:
+            return Condition(Not(expr), f"not {label}", slot, True, said=person.said)
+        return Condition(expr, label, slot, said=person.said)
+
+    def _person_of(
+        self, message: Message, links: Links, pointers: Sequence[Pointer]
+    ) -> tuple[tuple[str, tuple[int, ...]] | None, bool]:
+        """ "the director of Heat" -> (directors, Heat); whether it was asked of an item this catalogue lacks."""
+        if not _ASKS_NAME.search(message.low):
+            for row, start in [(x.row, x.start) for x in links.titles] + [(x.row, x.start) for x in pointers]:
+                m = _PERSON_OF.search(message.low[:start])
+                if m and (name := self._person_field(m[1])):
+                    return (name, (row,)), False
+        return None, any(_PERSON_OF.search(message.low[: unknown.start]) for unknown in links.unknown)
+
+    def _same_person(self, masked: Message, focus: Focus) -> Condition | None:
+        """ "by the same director", "with him in it"."""
+        m = _SAME_PERSON.search(masked.low)
+        if m is None:
+            return None
+        name = self._person_field(m[1] or "") or focus.people_field or self._person_field("director")
+        people = focus.people if name == focus.people_field and focus.people else ()
+        if not people and name and focus.last is not None:
+            people = self.catalogue.item(focus.last).tags(name)[:3]
+        spec = self.catalogue.schema.field(name) if name else None
+        if not people or spec is None:
+            return None
+        expr: Expr = Test(spec.name, Op.ANY, tuple(people))
+        label, slot = f"{spec.spoken} {' or '.join(people)}", f"person:{fold(people[0])}"
+        if masked.negated(m.start()):
+            return Condition(Not(expr), f"not {label}", slot, True, said=m[0])
+        return Condition(expr, label, slot, said=m[0])
+
+    def _person_field(self, word: str) -> str | None:
+        people = self.catalogue.schema.people()
+        if not word or not people:
+            return None
+        start = "direct" if word.startswith(("direct", "film", "maker", "person")) else "cast"
+        start = "writ" if word.startswith("writ") else start
+        return next((f.name for f in people if f.name.startswith(start)), people[0].name)
+
+
+def _with_it(message: Message, links: Links) -> str:
+    """The lower-case text with every title replaced by "it": "who directed it?"."""
+    low = message.low
+    for start, end in sorted(((x.start, x.end) for x in (*links.titles, *links.unknown)), reverse=True):
+        low = f"{low[:start]}it{low[end:]}"
+    return low
+
+
+def _continues(masked: Message, mentions: Sequence[Mention], conditions: Sequence[Condition], person_of: bool) -> bool:
+    """A message without a wish of its own, or opening with a word that ties it to the running request."""
+    fresh = any(m.how != "reference" and m.polarity in ("liked", "like") for m in mentions)
+    positive = any(not c.negative and c.source != "critique" and c.slot != "audience" for c in conditions)
+    if not (positive or fresh or person_of):
+        return True
+    return _CONTINUES.search(masked.low) is not None and not fresh
+
+
+def _inner(expr: Expr) -> Expr:
+    return expr.part if isinstance(expr, Not) else expr
+
+
+def _query(rest: Message, conditions: Sequence[Condition]) -> str:
+    said = {word for c in conditions for word in fold(c.said).split()}
+    words = [t.text for t in rest.tokens if t.norm not in _SEARCH_STOP and t.norm not in said and len(t.norm) > 2]
+    return " ".join(dict.fromkeys(w for w in words if not any(ch.isdigit() for ch in w)))
