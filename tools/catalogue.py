@@ -139,16 +139,16 @@ class Catalogue:
         Strongest first, then by name, titles before values, by row. At most one hit per norm and item, or norm and
         field's value.
         """
-        wanted = sorted({norm for norm in norms if norm and utf8(norm)})
+        wanted = {norm for norm in norms if norm and utf8(norm)}
         if not wanted:
             return []
-        marks = ", ".join("?" * len(wanted))
         found = self._run(
-            "SELECT norm, kind, row, field, value, strength FROM cat.names "  # noqa: S608
-            f"WHERE norm IN ({marks}) ORDER BY strength DESC, norm, kind, row, field, value",
-            wanted,
+            "SELECT norm, kind, row, field, value, strength FROM cat.names WHERE key IN "
+            "(SELECT md5_number_lower(norm) FROM (SELECT unnest(?::VARCHAR[]) AS norm)) "
+            "ORDER BY strength DESC, norm, kind, row, field, value",
+            [sorted(wanted)],
         ).fetchall()
-        return [NameHit(norm, kind, row, field, value, float(s)) for norm, kind, row, field, value, s in found]
+        return [NameHit(*hit) for hit in found if hit[0] in wanted]  # two norms may share a key
 
     def title_norms(self) -> tuple[list[str], RowArray]:
         """Folded full titles and aliases, and the row of each; by row. For fuzzy matching."""

@@ -209,6 +209,7 @@ class CatalogueBuilder:
         run = self._connection.execute
         run(f"ATTACH {path_literal(str(self.work / FILE))} AS cat")
         fields = "".join(f', "f_{spec.name}" AS {column(spec)}' for spec in self._schema.fields)
+        run("PRAGMA force_compression = 'fsst'")  # texts are read a few at a time: half the time of the default
         self._progress("writing items", 0, None)
         run(
             "CREATE TABLE cat.items AS SELECT (row_number() OVER (ORDER BY id) - 1)::INTEGER AS row, id, title"  # noqa: S608
@@ -258,7 +259,7 @@ class CatalogueBuilder:
             else:
                 continue
             run(f"INSERT INTO names SELECT fold(value), 'value', NULL, ?, value, 1.0 FROM ({values})", [spec.name])  # noqa: S608
-        run("CREATE TABLE cat.names AS SELECT * FROM names ORDER BY norm, kind, row, field, value")
+        run("CREATE TABLE cat.names AS SELECT md5_number_lower(norm) AS key, * FROM names ORDER BY ALL")
 
     def _describe(self, source: Source, notes: Sequence[str]) -> Manifest:
         size = self._scalar("SELECT count(*) FROM cat.items")

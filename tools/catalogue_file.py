@@ -10,7 +10,7 @@ from convrec.tools.catalogue_sql import path_literal
 from convrec.tools.schema import Schema
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the tables; another one is refused."""
 FILE = "catalogue.duckdb"
 MANIFEST = "manifest.json"

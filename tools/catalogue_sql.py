@@ -7,7 +7,8 @@ Layout (all in the attached database ``cat``; ``row`` is 0..n-1, in the order of
 - ``tag_<field>(value, row)``, sorted by value, then row: one per tags field. Its zone maps let a test on one value read
   only the few blocks that hold it, which a scan of 1,000,000 lists does not (2 ms against 250 ms for one actor).
 - ``texts(row, search_text, aliases)``: wide texts, out of the way of filters.
-- ``names(norm, kind, row, field, value, strength)``, sorted by norm: folded titles, aliases and values, for linking.
+- ``names(key, norm, kind, row, field, value, strength)``, sorted by key, 64 bits of norm's MD5: folded titles, aliases
+  and values, for linking. Looking for numbers spares reading millions of texts.
 - ``meta(manifest)``: one JSON document.
 """
 
