@@ -27,6 +27,7 @@ from convrec.core.items import Item
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.records import NewPreference
 from convrec.memory.store import InMemoryStore
+from convrec.tools.schema import FILM_SCHEMA
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -61,6 +62,8 @@ FILMS = (
 
 
 class ScriptedCatalogue:
+    schema = FILM_SCHEMA
+
     def row_of(self, item_id: str) -> int | None:
         return next((film.row for film in FILMS if film.id == item_id), None)
 

@@ -1,0 +1,309 @@
+"""The web page: chat, cards, what is believed about the user, how an answer came about. Gradio's adapter.
+
+A browser is a user: a random id in its local storage. A tab is a conversation: a random id held by the server. Neither
+is ever shared, and what a click sends back is checked against what was shown to that tab.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from convrec.agent.api import ConversationalAgent
+from convrec.agent.events import Finished, Token
+from convrec.core.errors import ConvrecError
+from convrec.core.settings import Settings
+from convrec.serve import page_html as html
+from convrec.serve.page_style import CLICKS, CSS, SCROLL
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: its version check calls home
+
+import gradio as gr
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = logging.getLogger(__name__)
+
+MAX_TURNS = 50
+"""Turns a page keeps; older ones scroll out of the page, not out of the agent."""
+TOKEN_S = 0.06
+"""Shortest time between two updates of the reply, seconds."""
+AT_ONCE = 8
+"""Turns of the page that run at once; more wait in the queue."""
+_USER = re.compile(r"web-[0-9a-f]{32}")
+
+Update: TypeAlias = dict[Any, Any]
+"""New values by component."""
+
+
+@dataclass
+class Tab:
+    """The state of one open page, held by the server."""
+
+    user: str
+    session_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    turns: list[html.TurnView] = field(default_factory=list)
+    live: html.TurnView | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def keep(self, turn: html.TurnView) -> None:
+        turn.status = ""
+        self.turns = [*self.turns, turn][-MAX_TURNS:]
+        self.live = None
+
+
+def mount_page(app: FastAPI, agent: ConversationalAgent, *, settings: Settings) -> FastAPI:
+    """The page at ``/``, beside what ``app`` already answers."""
+    page = build_page(agent, settings=settings)
+    system = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+    theme = gr.themes.Base(
+        primary_hue="indigo", neutral_hue="slate", font=system, font_mono=("ui-monospace", "Menlo", "monospace")
+    )
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        theme=theme,
+        css=CSS,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=1,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+    )
+    return mounted
+
+
+def build_page(agent: ConversationalAgent, *, settings: Settings) -> gr.Blocks:
+    """The page's components and what happens on each event."""
+    page: gr.Blocks = gr.Blocks(title="convrec", analytics_enabled=False, fill_width=True)
+    with page:
+        # A fixed key and secret, so that a browser is known again after the server was restarted.
+        browser = gr.BrowserState(None, storage_key="convrec-user", secret="convrec-page")  # noqa: S106
+        tab = gr.State(None)
+        gr.HTML(html.header(agent.info), elem_id="cr-head")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=7, min_width=340):
+                with gr.Column(elem_id="cr-talk"):
+                    past = gr.HTML(html.welcome(agent.info), js_on_load=CLICKS, elem_id="cr-past")
+                    live = gr.HTML("", js_on_load=SCROLL, elem_id="cr-live")
+                examples = gr.HTML(html.examples(), js_on_load=CLICKS, elem_id="cr-tries")
+                with gr.Row(equal_height=True):
+                    box = gr.Textbox(
+                        placeholder="Say what you are after",
+                        label="Message",
+                        show_label=False,
+                        max_lines=5,
+                        max_length=settings.turn.max_message_chars,
+                        scale=8,
+                        min_width=180,
+                        container=False,
+                        autofocus=True,
+                        elem_id="cr-box",
+                    )
+                    send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="cr-send")
+                    stop = gr.Button("Stop", variant="stop", scale=1, min_width=90, visible=False, elem_id="cr-stop")
+                new = gr.Button("New conversation", size="sm", variant="secondary", elem_id="cr-new")
+            with gr.Column(scale=3, min_width=300):
+                believed = gr.HTML(html.beliefs((), ""), js_on_load=CLICKS, elem_id="cr-believed")
+                with gr.Accordion("How I got there", open=False, elem_id="cr-how"):
+                    how = gr.HTML(html.trace(None), elem_id="cr-trace")
+
+        handlers = _Handlers(agent, _Parts(past, live, examples, box, send, stop, believed, how, tab))
+        changed = [past, live, examples, box, send, stop, believed, how, tab]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        queued = {**quiet, "concurrency_limit": AT_ONCE, "concurrency_id": "turns"}
+        page.load(handlers.open, [browser], [browser, tab, believed], **quiet)
+        said = gr.on([send.click, box.submit], handlers.say, [box, tab], changed, **queued)
+        tried = examples.click(handlers.try_example, [tab], changed, **queued)
+        for running in (said, tried):
+            running.then(handlers.idle, [tab], changed, **quiet)
+        stop.click(handlers.stop, [tab], changed, cancels=[said, tried], queue=False, **quiet)
+        new.click(handlers.new, [tab], changed, cancels=[said, tried], queue=False, **quiet)
+        past.click(handlers.mark, [tab], changed, **quiet)
+        believed.click(handlers.believe, [tab], changed, **quiet)
+    page.queue(default_concurrency_limit=2 * AT_ONCE, max_size=100, api_open=False)
+    return page
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The components that change."""
+
+    past: gr.HTML
+    live: gr.HTML
+    examples: gr.HTML
+    box: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    believed: gr.HTML
+    how: gr.HTML
+    tab: gr.State
+
+
+class _Handlers:
+    """What happens on each event of the page. Holds no state of a user: that is in the tab."""
+
+    def __init__(self, agent: ConversationalAgent, parts: _Parts) -> None:
+        self._agent, self._parts = agent, parts
+        self._schema = agent.catalogue.schema
+
+    def open(self, stored: object) -> tuple[str, Tab, str]:
+        """A page was loaded; ``stored`` is what the browser's local storage held, if anything."""
+        known = isinstance(stored, str) and _USER.fullmatch(stored) is not None
+        user = str(stored) if known else f"web-{secrets.token_hex(16)}"
+        return user, Tab(user), self._beliefs(user)
+
+    def say(self, text: str, tab: Tab | None) -> Iterator[Update]:
+        """Run a turn and show it as it happens."""
+        parts = self._parts
+        tab = tab or Tab(f"web-{secrets.token_hex(16)}")  # the server forgot the tab: it was restarted
+        if not text.strip():
+            yield {parts.tab: tab}
+            return
+        turn = html.TurnView(text)
+        tab.live, tab.stop = turn, threading.Event()
+        stopped = tab.stop
+        running = {parts.send: gr.update(visible=False), parts.stop: gr.update(visible=True)}
+        first: Update = {parts.tab: tab, parts.box: "", parts.live: self._live(tab), **running}
+        if not tab.turns:
+            first |= {parts.past: "", parts.examples: gr.update(visible=False)}
+        yield first
+        shown = 0.0
+        try:
+            events = self._agent.turn(text, user=tab.user, session_id=tab.session_id)
+            try:
+                for event in events:
+                    if stopped.is_set():
+                        return
+                    if isinstance(event, Token):
+                        turn.reply += event.text
+                        turn.status = ""
+                        if time.monotonic() - shown >= TOKEN_S:
+                            shown = time.monotonic()
+                            yield {parts.live: self._live(tab)}
+                        continue
+                    if isinstance(event, Finished):
+                        turn.result, turn.reply = event.result, event.result.text
+                        continue
+                    turn.events.append(event)
+                    turn.status = html.progress(event) or turn.status
+                    yield {parts.live: self._live(tab), parts.how: html.trace(turn)}
+            finally:
+                close = getattr(events, "close", None)
+                if close is not None:
+                    close()
+        except ConvrecError as error:
+            log.warning("a turn of the page failed: %s", error)
+            turn.problem = str(error)
+        if not stopped.is_set():
+            tab.keep(turn)
+            yield self._everything(tab)
+
+    def try_example(self, event: gr.EventData, tab: Tab | None) -> Iterator[Update]:
+        number = _sent(event).get("turn")
+        if isinstance(number, int) and 0 <= number < len(html.EXAMPLES):
+            yield from self.say(html.EXAMPLES[number], tab)
+
+    def idle(self, tab: Tab | None) -> Update:
+        """After a turn, however it ended: a bug in the agent must not leave the page waiting."""
+        if tab is not None and tab.live is not None and not tab.stop.is_set():
+            tab.live.problem = "This did not work. The server's log has the details."
+            tab.keep(tab.live)
+            return self._everything(tab)
+        return self._buttons()
+
+    def stop(self, tab: Tab | None) -> Update:
+        if tab is None or tab.live is None:
+            return self._buttons()
+        tab.stop.set()
+        tab.live.problem = "Stopped."
+        tab.keep(tab.live)
+        return self._everything(tab)
+
+    def new(self, tab: Tab | None) -> Update:
+        """Forget the conversation, keep the preferences."""
+        if tab is None:
+            return self._buttons()
+        tab.stop.set()
+        self._agent.reset(user=tab.user, session_id=tab.session_id)
+        fresh = Tab(tab.user)
+        shown = {self._parts.examples: gr.update(visible=True), self._parts.box: ""}
+        return {**self._everything(fresh), **shown, self._parts.tab: fresh}
+
+    def mark(self, event: gr.EventData, tab: Tab | None) -> Update:
+        """A thumb or "seen it" on a card."""
+        sent = _sent(event)
+        number, item, kind = sent.get("turn"), sent.get("id"), sent.get("act")
+        if tab is None or not isinstance(number, int) or not 0 <= number < len(tab.turns) or kind not in html.MARKS:
+            return {}
+        turn = tab.turns[number]
+        if turn.result is None or item not in {shown.id for shown in turn.result.items}:
+            return {}
+        try:
+            self._agent.feedback(user=tab.user, session_id=tab.session_id, item_id=item, kind=kind)
+        except ConvrecError as error:
+            turn.problem = str(error)
+        else:
+            turn.marks[item] = kind
+        return self._everything(tab)
+
+    def believe(self, event: gr.EventData, tab: Tab | None) -> Update:
+        """A preference was corrected or erased."""
+        sent = _sent(event)
+        if tab is None:
+            return {}
+        memory, key = self._agent.preferences, str(sent.get("id", ""))
+        try:
+            match sent.get("act"):
+                case "forget":
+                    memory.forget(tab.user, key)
+                case "forget-all":
+                    memory.forget_all(tab.user)
+                case "edit":
+                    polarity = sent.get("polarity")
+                    chosen = next((p for p in html.POLARITIES if p == polarity), None)
+                    memory.edit(tab.user, key, text=str(sent.get("text", "")), polarity=chosen)
+        except ConvrecError as error:
+            return {self._parts.believed: self._beliefs(tab.user, str(error))}
+        return {self._parts.believed: self._beliefs(tab.user)}
+
+    def _everything(self, tab: Tab) -> Update:
+        parts = self._parts
+        return {
+            parts.past: html.transcript(tab.turns, self._agent.info, self._schema),
+            parts.live: "",
+            parts.believed: self._beliefs(tab.user),
+            parts.how: html.trace(tab.turns[-1] if tab.turns else None),
+            **self._buttons(),
+        }
+
+    def _live(self, tab: Tab) -> str:
+        return html.turn_html(tab.live, len(tab.turns), self._schema) if tab.live else ""
+
+    def _buttons(self) -> Update:
+        return {self._parts.send: gr.update(visible=True), self._parts.stop: gr.update(visible=False)}
+
+    def _beliefs(self, user: str, problem: str = "") -> str:
+        try:
+            return html.beliefs(self._agent.preferences.list(user), user, problem)
+        except ConvrecError as error:
+            log.warning("preferences cannot be read: %s", error)
+            return html.beliefs((), user, str(error))
+
+
+def _sent(event: gr.EventData) -> dict[str, Any]:
+    """What a click sent: from the browser, so of any form."""
+    data = event._data
+    return data if isinstance(data, dict) else {}
