@@ -12,9 +12,10 @@ import numpy as np
 from convrec.core.errors import RequestError
 from convrec.core.items import RowArray
 from convrec.eval import metrics
+from convrec.eval.cikm import cikm_setting
 from convrec.eval.item_systems import SYSTEMS
 from convrec.eval.protocols import PROTOCOLS, Cases, Protocol, check_counts, walk
-from convrec.tools.datasets import RedialData, Split
+from convrec.tools.datasets import InspiredData, RedialData, Split
 from convrec.tools.recommenders.base import NEVER, Recommender, TrainData
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ LIST_K = 10
 """Length of the list that coverage, Gini, popularity and the by-named recall look at."""
 BATCH = 512
 """Cases scored at once: 512 x 6,924 float32 scores are 14 MB."""
-EVALUATION_DATASETS: tuple[str, ...] = ("redial",)
+EVALUATION_DATASETS: tuple[str, ...] = ("redial", "inspired")
 SPLITS: tuple[Split, ...] = ("test", "valid")
 
 Report = Callable[[str], None]
@@ -129,17 +130,16 @@ def evaluate_items(
         raise RequestError("systems", "", f"Choose from: {', '.join(SYSTEMS)}.")
     for system in systems:
         check_choice("systems", system, tuple(SYSTEMS))
-    asked: Protocol = "full" if protocol == "full" else "novel"
-    part: Split = "valid" if split == "valid" else "test"
+    asked = next(known for known in PROTOCOLS if known == protocol)
+    part = next(known for known in SPLITS if known == split)
 
     report(f"reading {dataset}")
-    data = RedialData(datasets / dataset)
-    item_ids = [item.id for item in data.items()]
-    dialogues = data.dialogues(part)[:limit_dialogues]
-    cases = walk(dialogues, {item: row for row, item in enumerate(item_ids)}, asked)
+    data = RedialData(datasets / dataset) if dataset == "redial" else InspiredData(datasets / dataset)
+    cases, train = _setting(data, asked, part)
     if limit_dialogues is None:
         check_counts(cases, dataset, part)
-    train = TrainData.from_mentions(item_ids, (mentions for _, mentions in data.train_sequences()))
+    else:
+        cases = cases.first(limit_dialogues)
     rows = []
     for name in dict.fromkeys(systems):
         report(f"{name}: fitting")
@@ -167,15 +167,27 @@ def evaluate_items(
     )
 
 
+def _setting(data: RedialData | InspiredData, protocol: Protocol, split: Split) -> tuple[Cases, TrainData]:
+    """The cases of one protocol and split, and the training data in the same rows."""
+    if protocol == "cikm":
+        if split != "test":
+            raise RequestError("split", split, "The protocol cikm has a test split only; choose settings with novel.")
+        return cikm_setting(data)
+    if isinstance(data, InspiredData):
+        raise RequestError("protocol", protocol, "INSPIRED's annotation is too noisy for it; choose: cikm.")
+    item_ids = [item.id for item in data.items()]
+    cases = walk(data.dialogues(split), {item: row for row, item in enumerate(item_ids)}, protocol)
+    return cases, TrainData.from_mentions(item_ids, (mentions for _, mentions in data.train_sequences()))
+
+
 def top_lists(recommender: Recommender, cases: Cases, k: int) -> RowArray:
-    """The ``k`` best rows for each case, named items taken out where the protocol says so; int32, (n_cases, k)."""
+    """The ``k`` best rows for each case, without those it excludes; int32, shape (n_cases, k)."""
     parts = [np.empty((0, k), dtype=np.int32)]
     for start in range(0, len(cases.cases), BATCH):
-        contexts = [case.context for case in cases.cases[start : start + BATCH]]
-        scores = recommender.score(contexts)
-        if cases.excluded:
-            for line, context in zip(scores, contexts, strict=True):
-                line[context.named] = NEVER
+        batch = cases.cases[start : start + BATCH]
+        scores = recommender.score([case.context for case in batch])
+        for line, case in zip(scores, batch, strict=True):
+            line[case.excluded] = NEVER
         parts.append(metrics.top_k(scores, k))
     return np.concatenate(parts)
 

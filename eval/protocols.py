@@ -3,7 +3,7 @@
 R-full and R-novel are those of Kostric & Balog (SIGIR 2026): walk the messages of a dialogue; a case is a message by
 the recommender that names at least one item and has an earlier message. The input is what was said strictly before.
 Gold are the items it names (``full``), or those of them that neither side named before (``novel``); in ``novel``,
-items already named are also taken out of every prediction.
+items already named are also taken out of every prediction. The third protocol is in ``cikm``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from typing import Literal
 
 import numpy as np
 from convrec.core.errors import DatasetError
-from convrec.core.items import RowArray
+from convrec.core.items import EMPTY_ROWS, RowArray
 from convrec.tools.datasets import Dialogue
 from convrec.tools.recommenders.base import Context
 from numpy.typing import NDArray
 
-Protocol = Literal["full", "novel"]
-PROTOCOLS: tuple[Protocol, ...] = ("novel", "full")
+Protocol = Literal["full", "novel", "cikm"]
+PROTOCOLS: tuple[Protocol, ...] = ("novel", "full", "cikm")
 
 OFFICIAL_COUNTS: Mapping[tuple[str, str, Protocol], tuple[int, int, int]] = {
     ("redial", "test", "full"): (1342, 4198, 4975),
     ("redial", "test", "novel"): (1342, 3838, 4472),
+    ("redial", "test", "cikm"): (1322, 3285, 4288),
+    ("inspired", "test", "cikm"): (91, 191, 211),
 }
 """(dialogues, cases, gold mentions) by data set, split and protocol; a run with others does not compare."""
 
@@ -32,27 +34,30 @@ OFFICIAL_COUNTS: Mapping[tuple[str, str, Protocol], tuple[int, int, int]] = {
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One thing to predict. ``dialogue``: number of its dialogue, 0.. in file order; ``position``: index of the message
-    whose items are gold; ``gold``: int32 rows, no repeats, in order of mention."""
+    whose items are gold; ``gold``: int32 rows, no repeats, in order of mention; ``excluded``: int32 rows taken out of
+    every prediction."""
 
     dialogue: int
     dialogue_id: str
     position: int
     context: Context
     gold: RowArray
+    excluded: RowArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cases:
-    """All cases of one protocol. ``excluded``: whether items already named are taken out of predictions."""
+    """All cases of one protocol."""
 
     protocol: Protocol
     n_dialogues: int
     cases: tuple[Case, ...]
     n_items: int
 
-    @property
-    def excluded(self) -> bool:
-        return self.protocol == "novel"
+    def first(self, n_dialogues: int) -> Cases:
+        """The cases of the first dialogues only."""
+        kept = tuple(case for case in self.cases if case.dialogue < n_dialogues)
+        return Cases(self.protocol, min(n_dialogues, self.n_dialogues), kept, self.n_items)
 
     @property
     def n_gold(self) -> int:
@@ -79,7 +84,7 @@ class Cases:
         return np.array([case.context.named.size for case in self.cases], dtype=np.int64)
 
 
-def walk(dialogues: Iterable[Dialogue], row_of: Mapping[str, int], protocol: Protocol) -> Cases:
+def walk(dialogues: Iterable[Dialogue], row_of: Mapping[str, int], protocol: Literal["full", "novel"]) -> Cases:
     """All cases of ``dialogues``. ``row_of``: catalogue row by item id.
 
     Raises:
@@ -94,8 +99,10 @@ def walk(dialogues: Iterable[Dialogue], row_of: Mapping[str, int], protocol: Pro
             if message.speaker == "recommender" and position > 0:
                 gold = [row for row in rows if protocol == "full" or row not in named]
                 if gold:
-                    context = Context(np.array(list(named), dtype=np.int32), dialogue.messages[:position])
-                    cases.append(Case(number, dialogue.id, position, context, np.array(gold, dtype=np.int32)))
+                    before = np.array(list(named), dtype=np.int32)
+                    context = Context(before, dialogue.messages[:position])
+                    excluded = before if protocol == "novel" else EMPTY_ROWS
+                    cases.append(Case(number, dialogue.id, position, context, np.array(gold, dtype=np.int32), excluded))
             for row in rows:
                 named.pop(row, None)  # named again: it moves to the end, the newest
                 named[row] = None

@@ -7,16 +7,18 @@ import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
 import typer
 from convrec.core.errors import DatasetError, RequestError
 from convrec.eval import metrics
+from convrec.eval.cikm import cikm_setting
 from convrec.eval.commands import app as eval_app
 from convrec.eval.items import evaluate_items, measure, top_lists
 from convrec.eval.items_report import PUBLISHED, markdown
-from convrec.eval.protocols import OFFICIAL_COUNTS, Protocol, check_counts, walk
+from convrec.eval.protocols import OFFICIAL_COUNTS, check_counts, walk
 from convrec.tools.dataset_fetch import fetch_dataset
 from convrec.tools.dataset_sources import DATASETS
 from convrec.tools.datasets import Dialogue, Message, RedialData
@@ -34,7 +36,7 @@ def talk(*messages: str, key: str = "d") -> Dialogue:
 
 
 class TestWalk:
-    def cases(self, protocol: Protocol, *messages: str) -> list[tuple[int, list[int], list[int]]]:
+    def cases(self, protocol: Literal["full", "novel"], *messages: str) -> list[tuple[int, list[int], list[int]]]:
         found = walk([talk(*messages)], ROWS, protocol)
         return [(c.position, c.context.named.tolist(), c.gold.tolist()) for c in found.cases]
 
@@ -169,7 +171,7 @@ class TestBootstrap:
 
 class TestMeasure:
     @pytest.mark.parametrize(("protocol", "recall"), [("full", 0.5), ("novel", 0.0)])
-    def test_echo_end_to_end(self, protocol: Protocol, recall: float) -> None:
+    def test_echo_end_to_end(self, protocol: Literal["full", "novel"], recall: float) -> None:
         cases = walk([talk("S:ab", "R:b", "R:c" if protocol == "full" else "R:cd")], ROWS, protocol)
         train = TrainData.from_mentions(list(ROWS), [])
         top = top_lists(Echo().fit(train), cases, 50)
@@ -183,6 +185,8 @@ def test_wrong_choices_name_the_right_ones(tmp_path: Path) -> None:
     for field, choices in (("dataset", "redial"), ("protocol", "novel, full"), ("split", "test, valid")):
         with pytest.raises(RequestError, match=f"{field}: got 'x'.*{choices}"):
             evaluate_items(tmp_path, **{field: "x"})  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="novel, full, cikm"):
+        evaluate_items(tmp_path, protocol="r-novel")
     for systems in ([], ["x"]):
         with pytest.raises(RequestError, match="popularity, echo, itemknn, ease"):
             evaluate_items(tmp_path, systems=systems)
@@ -198,7 +202,8 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if mirror is None:
         pytest.fail("ReDial is not there: set CONVREC_DATA_MIRROR to the data mirror (see: convrec data fetch redial)")
     root = tmp_path_factory.mktemp("datasets")
-    fetch_dataset(DATASETS["redial"], root, mirror=mirror)
+    for name in ("redial", "inspired"):
+        fetch_dataset(DATASETS[name], root, mirror=mirror)
     return root
 
 
@@ -213,7 +218,9 @@ class TestRedial:
             ("valid", "novel", (901, 2844, 3226)),
         ],
     )
-    def test_counts(self, split: str, protocol: Protocol, counts: tuple[int, int, int], datasets: Path) -> None:
+    def test_counts(
+        self, split: str, protocol: Literal["full", "novel"], counts: tuple[int, int, int], datasets: Path
+    ) -> None:
         data = RedialData(datasets / "redial")
         rows = {item.id: row for row, item in enumerate(data.items())}
         cases = walk(data.dialogues("test" if split == "test" else "valid"), rows, protocol)
@@ -237,6 +244,35 @@ class TestRedial:
         (echo,) = evaluate_items(datasets, protocol="full", systems=["echo"]).rows
         assert echo.recall[10] == pytest.approx(0.101, abs=0.001)
         assert echo.by_named["0"] == (790, 0.0)
+
+
+@pytest.mark.data
+class TestCikm:
+    @pytest.mark.parametrize(
+        ("dataset", "counts", "n_items"),
+        [("redial", (1322, 3285, 4288), 6281), ("inspired", (91, 191, 211), 1123)],
+    )
+    def test_counts(self, dataset: str, counts: tuple[int, int, int], n_items: int, datasets: Path) -> None:
+        report = evaluate_items(datasets, dataset=dataset, protocol="cikm", systems=["popularity", "echo"])
+        assert (report.n_dialogues, report.n_cases, report.n_gold) == counts
+        assert report.n_items == n_items
+        popularity, echo = report.rows
+        assert echo.recall[50] == 0  # everything named, and every title like it, is taken out
+        assert 0.04 < popularity.recall[10] < 0.15
+
+    def test_sides_alternate_and_gold_is_new(self, datasets: Path) -> None:
+        cases, train = cikm_setting(RedialData(datasets / "redial"))
+        first = cases.cases[0]
+        assert [m.speaker for m in first.context.messages] == ["seeker"]
+        assert not any(np.isin(case.gold, case.excluded).any() for case in cases.cases)
+        assert train.n_items == cases.n_items
+        assert train.rows.size > 38_000
+
+    def test_what_does_not_fit_is_refused(self, datasets: Path) -> None:
+        with pytest.raises(RequestError, match="test split only"):
+            evaluate_items(datasets, protocol="cikm", split="valid")
+        with pytest.raises(RequestError, match="choose: cikm"):
+            evaluate_items(datasets, dataset="inspired", protocol="novel")
 
 
 @pytest.mark.data
