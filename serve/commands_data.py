@@ -282,4 +282,4 @@ def _show_report(report: ImportReport, dry_run: bool) -> None:
     verb = "would be imported" if dry_run else "imported"
     console.print(f"[bold]{report.imported:,} of {report.rows:,} rows {verb}[/] as {escape(report.name)}")
     if not dry_run:
-        console.print(f"Use it: convrec chat --catalogue {escape(report.name)}")
+        console.print(f"Use it: CONVREC_CATALOGUE={escape(report.name)} convrec chat")

@@ -103,7 +103,7 @@ class Table:
             first = next((text for text in lines if text.strip()), "")
         if lines.bad:
             raise ImportRejected(f"{self.file}, line {min(lines.bad)}: {lines.bad[min(lines.bad)]}")
-        self.delimiter = max(",;\t|", key=first.count)
+        self.delimiter = "\t" if self.file.suffix.lower() == ".tsv" else max(",;\t|", key=first.count)
         with self.file.open("rb") as binary:
             _, header = next(self._records(_Lines(binary, self.file)), (0, []))
         names = [name.strip() for name in header]
