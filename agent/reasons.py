@@ -25,13 +25,8 @@ class Fact:
 def facts(item: Item, references: Sequence[Item], request: Request, catalogue: Catalogue) -> list[Fact]:
     """Facts about ``item`` that bear on the request, the most telling first."""
     schema = catalogue.schema
-    out: list[Fact] = []
-    for spec in schema.people():
-        for reference in references:
-            shared = [name for name in item.tags(spec.name) if name in reference.tags(spec.name)]
-            if shared:
-                out.append(Fact(f"{spec.spoken} {join(shared[:2])}, like {reference.label}", spec.name))
-                break
+    makers = [spec for spec in schema.people() if spec.name != "cast"]
+    out: list[Fact] = _shared_people(item, references, makers)
     asked = {name for c in request.hard if not c.negative for name in _fields(c.expr)}
     for spec in schema.people():
         named = [n for n in item.tags(spec.name) if _asked_person(n, spec.name, request.conditions)]
@@ -46,6 +41,7 @@ def facts(item: Item, references: Sequence[Item], request: Request, catalogue: C
             out.append(Fact(f"{join([t.lower() for t in common[:3]])}, like {like}", category.name))
         elif tags:
             out.append(Fact(join([t.lower() for t in tags[:3]]), category.name))
+    out += _shared_people(item, references, [spec for spec in schema.people() if spec not in makers])
     for spec in schema.fields:
         if spec.role in (Role.DURATION, Role.CERTIFICATE, Role.LANGUAGE, Role.COUNTRY) and spec.name in asked:
             text = say(spec, item.fields.get(spec.name))
@@ -53,6 +49,17 @@ def facts(item: Item, references: Sequence[Item], request: Request, catalogue: C
                 out.append(Fact(text, spec.name))
     if quality := _quality(item, catalogue):
         out.append(quality)
+    return out
+
+
+def _shared_people(item: Item, references: Sequence[Item], specs: Sequence[FieldSpec]) -> list[Fact]:
+    out: list[Fact] = []
+    for spec in specs:
+        for reference in references:
+            shared = [name for name in item.tags(spec.name) if name in reference.tags(spec.name)]
+            if shared:
+                out.append(Fact(f"{spec.spoken} {join(shared[:2])}, like {reference.label}", spec.name))
+                break
     return out
 
 

@@ -12,6 +12,7 @@ from convrec.agent.reasons import join
 from convrec.agent.request import Request
 from convrec.agent.verifier import Verifier, sentences
 from convrec.core.items import Item
+from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import Condition
 
@@ -28,39 +29,40 @@ class Opening:
 
 
 def template_opening(
-    count: int, references: Sequence[Item], request: Request, relaxed: Sequence[Condition], catalogue: Catalogue
+    count: int, references: Sequence[Item], request: Request, bus: Candidates, catalogue: Catalogue
 ) -> str:
-    """ "Here are 5 films like Heat (1995), from 2005 or later." and what had to be let go."""
+    """ "5 films like Heat (1995). I kept to: from 2005 or later." """
     noun = catalogue.schema.item_noun if count == 1 else catalogue.schema.item_noun_plural
-    wish = []
-    if references:
-        wish.append(f"like {join([r.label for r in references[:3]])}")
-    held = [c.label for c in request.conditions if c.hard and c not in relaxed]
+    like = f" like {join([r.label for r in references[:3]])}" if references else ""
+    about = f" close to “{request.query}”" if request.query and not references else ""
+    held = [c.label for c in request.hard if c not in bus.relaxed]
+    first = [c.label for c in request.soft if c.source != "llm"]
+    text = f"{'Here is' if count == 1 else 'Here are'} {count} {noun}{like}{about}."
     if held:
-        wish.append(f"{'; '.join(held)}")
-    if request.query and not wish:
-        wish.append(f"close to “{request.query}”")
-    start = "Here is a" if count == 1 else f"Here are {count}"
-    text = f"{start} {noun}{': ' if held and not references else ' ' if wish else ''}{', '.join(wish)}."
+        text += f" I kept to: {', '.join(held)}."
+    if first:
+        text += f" I put first what is: {', '.join(first)}."
     return text
 
 
-def relaxation(relaxed: Sequence[Condition], catalogue: Catalogue) -> str:
+def relaxation(relaxed: Sequence[Condition]) -> str:
     """What had to be let go, "" when nothing."""
     if not relaxed:
         return ""
-    return f"Nothing here fits all of that, so I let go of: {join([c.label for c in relaxed])}."
+    return f"Nothing here fits all of that, so I let go of: {', '.join(c.label for c in relaxed)}."
 
 
-def nothing_fits(blocked: Sequence[Condition], catalogue: Catalogue) -> str:
-    """That no item fits and nothing more may be let go."""
-    nouns = catalogue.schema.item_noun_plural
-    if not blocked:
+def nothing_fits(bus: Candidates, catalogue: Catalogue) -> str:
+    """That no item fits and nothing more may be let go, and what stands in the way."""
+    noun, nouns = catalogue.schema.item_noun, catalogue.schema.item_noun_plural
+    if not bus.blocked:
         return f"I have no more {nouns} to suggest for that. Change or drop a condition, or start afresh."
-    return (
-        f"No {catalogue.schema.item_noun} in this catalogue fits all of: {join([c.label for c in blocked])}. "
-        "Which of these could you let go?"
-    )
+    text = f"No {noun} in this catalogue that you have not named or seen yet fits all of: "
+    text += f"{'; '.join(c.label for c in bus.blocked)}."
+    if bus.would_fit:
+        ways = [f"without “{c.label}” there would be {n:,}" for c, n in bus.would_fit[:3]]
+        text += f" W{join(ways)[1:]}."
+    return f"{text} Which of these could you let go?"
 
 
 def slate_lines(items: Sequence[RecommendedItem]) -> str:

@@ -1,4 +1,4 @@
-"""The turn loop: understand, recall, plan, act, rank, rerank, reply, remember. One agent serves all users and sessions."""
+"""The turn loop: understand, recall, plan, act, rank, rerank, reply, remember. One agent serves all users."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ from convrec.memory.records import Polarity, Preference
 from convrec.memory.sessions import SessionStore
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.references import Focus
 from convrec.tools.understand import Understander, Understanding
 
 logger = logging.getLogger(__name__)
@@ -252,17 +253,17 @@ class Agent:
         items = self._slate(turn, bus)
         yield from self._say(turn, " ".join(part for part in opening if part))
         if not items:
-            yield from self._say(turn, reply.nothing_fits(bus.blocked, self.catalogue))
-            self._keep_request(turn)
+            yield from self._say(turn, reply.nothing_fits(bus, self.catalogue))
+            self._keep_request(turn, bus)
             return
-        yield from self._say(turn, reply.relaxation(bus.relaxed, self.catalogue))
+        yield from self._say(turn, reply.relaxation(bus.relaxed))
         references = self.catalogue.items(request.references)
         turn.items = self._recommended(turn, items, references)
         yield from self._open(turn, references, bus)
         lines = "\n" + reply.slate_lines(turn.items)
         turn.text += lines
         yield Token(lines)
-        self._keep_request(turn)
+        self._keep_request(turn, bus)
         session.slate = [item.id for item in items]
         session.evidence = {item.id: list(item.evidence) for item in turn.items}
         add_new(session.shown, session.slate)
@@ -353,7 +354,7 @@ class Agent:
         if not said:
             yield from self._say(
                 turn,
-                reply.template_opening(len(turn.items), references, turn.request, bus.relaxed, self.catalogue),
+                reply.template_opening(len(turn.items), references, turn.request, bus, self.catalogue),
             )
 
     def _chat(self, turn: _Turn) -> Iterator[Event]:
@@ -403,9 +404,11 @@ class Agent:
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def _keep_request(self, turn: _Turn) -> None:
+    def _keep_request(self, turn: _Turn, bus: Candidates) -> None:
+        """What the next turn may narrow; what had to be let go is not asked for again."""
         session, request = turn.session, turn.request
-        session.conditions = [c for c in request.conditions if c.source not in ("memory", "llm")]
+        asked = [c for c in request.conditions if c.source not in ("memory", "llm")]
+        session.conditions = [c for c in asked if c not in bus.relaxed]
         session.references = [item.id for item in self.catalogue.items(request.references)]
         session.query = request.query
 
@@ -477,7 +480,7 @@ class Agent:
         """Load what the first turn needs: the embedder, content matrices, surnames, the LLM and its fixed prompt."""
         self.toolbox.similar.content.similar([0])
         self.understander.linker.people.by_surname()
-        self.catalogue.title_norms()
+        self.understander.read("something like “warm”", Focus())
         if self.toolbox.search.embedder is not None:
             self.toolbox.search.embedder.embed(["warm"])
         if self.llm is not None:

@@ -377,10 +377,9 @@ class Linker:
     def _unknown(self, message: Message, start: int, end: int) -> UnknownTitle:
         said = message.text[start:end].strip("\"“”'«» ")
         norm = fold(said)
-        near = [hit.row for hit in self.catalogue.find_names([norm, f"the {norm}"]) if hit.row is not None]
-        near += [row for row, _ in self._similar_titles(norm, 80.0)]
-        ordered = sorted(dict.fromkeys(near), key=lambda r: -self._fame[r])
-        return UnknownTitle(said, start, end, tuple(ordered[:3]))
+        same = [hit.row for hit in self.catalogue.find_names([norm, f"the {norm}"]) if hit.row is not None]
+        near = sorted(same, key=lambda r: -self._fame[r]) + [row for row, _ in self._similar_titles(norm, 80.0)]
+        return UnknownTitle(said, start, end, tuple(dict.fromkeys(near))[:3])
 
 
 def _windows(tokens: tuple[Token, ...]) -> list[tuple[int, int, str]]:

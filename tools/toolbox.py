@@ -43,7 +43,8 @@ class FilterTool:
     """Hard conditions, compiled to parameterised SQL by the catalogue; relaxed in a stated order when nothing is left.
 
     Order of relaxation: what was carried over from earlier turns before what was said now; within that quality, year,
-    running time, certificate, critiques, origin, category, person. Never: standing instructions, the audience, denials.
+    running time, certificate, critiques, origin, category, a person carried over. Never: standing instructions, the
+    audience, denials, a person asked for now; then nothing fits, and what stands in the way is counted.
     """
 
     catalogue: Catalogue
@@ -68,6 +69,10 @@ class FilterTool:
                     return
         bus.blocked = hard
         bus.rows = bus.rows[:0]
+        for index, condition in enumerate(hard):
+            count = int(_all(start, [m for i, m in enumerate(masks) if i != index]).sum())
+            if count:
+                bus.would_fit.append((condition, count))
 
     def _mask(self, condition: Condition) -> BoolArray:
         mask = np.zeros(self.catalogue.size, dtype=np.bool_)
@@ -87,7 +92,12 @@ class FilterTool:
             role = roles.get(condition.slot)
             return not carried[index], rank.get(role, 7) if role else 7
 
-        free = [i for i, c in enumerate(hard) if not (c.standing or c.negative or c.slot == "audience")]
+        def fixed(index: int) -> bool:
+            c = hard[index]
+            core = c.slot.startswith("person:") and not carried[index]
+            return c.standing or c.negative or core or c.slot == "audience"
+
+        free = [i for i in range(len(hard)) if not fixed(i)]
         return sorted(free, key=key)
 
 

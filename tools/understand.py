@@ -240,9 +240,9 @@ def _with_it(message: Message, links: Links) -> str:
 
 def _continues(masked: Message, mentions: Sequence[Mention], conditions: Sequence[Condition], person_of: bool) -> bool:
     """A message without a wish of its own, or opening with a word that ties it to the running request."""
-    fresh = any(m.how != "reference" and m.polarity in ("liked", "like") for m in mentions)
+    fresh = person_of or any(m.how != "reference" and m.polarity in ("liked", "like") for m in mentions)
     positive = any(not c.negative and c.source != "critique" and c.slot != "audience" for c in conditions)
-    if not (positive or fresh or person_of):
+    if not (positive or fresh):
         return True
     return _CONTINUES.search(masked.low) is not None and not fresh
 
