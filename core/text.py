@@ -7,7 +7,7 @@ import unicodedata
 
 _APOSTROPHES = re.compile(r"[’‘`´']")
 _NOT_WORD = re.compile(r"[^0-9a-z]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 # Letters that NFKD does not take apart.
 _SPECIAL = str.maketrans(
     {"ø": "o", "Ø": "o", "ł": "l", "Ł": "l", "ß": "ss", "æ": "ae", "Æ": "ae", "œ": "oe", "&": " and "}
@@ -30,3 +30,11 @@ def clean(text: str, limit: int) -> str:
     """Untrusted text made safe to show or to put in a prompt: no control or direction characters, at most ``limit``
     characters, white space runs folded to one space."""
     return " ".join(_CONTROL.sub(" ", text).split())[:limit]
+
+
+def visible(text: str) -> str:
+    """Untrusted text made safe for a terminal, spaces and line breaks kept: no escape, control or direction characters.
+
+    Works piece by piece, so that a streamed text can be passed through as it comes.
+    """
+    return _CONTROL.sub("", text.replace("\r", " "))

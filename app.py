@@ -1,0 +1,73 @@
+"""The composition root: builds everything from settings and hands it to the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convrec.serve.cli import CommandGroup, build_cli
+from convrec.serve.services import Services
+
+# Everything below is imported when a command needs it: `convrec --help` answers at once.
+# ruff: noqa: PLC0415
+
+if TYPE_CHECKING:
+    import typer
+    from convrec.agent.api import ConversationalAgent
+    from convrec.core.settings import Settings
+
+
+def services(home: Path | None, verbose: bool) -> Services:
+    """Settings from all sources. ``home`` also says where ``config.toml`` is read."""
+    from convrec.core.settings import load_settings
+
+    if home is not None:
+        os.environ["CONVREC_HOME"] = str(home.expanduser().absolute())
+    return Services(load_settings(), open_agent, verbose)
+
+
+def open_agent(settings: Settings) -> ConversationalAgent:
+    from convrec.agent import build
+
+    return build.open_agent(settings)
+
+
+def _data() -> typer.Typer:
+    from convrec.eval import commands_data_fetch
+    from convrec.serve import commands_data
+
+    commands_data_fetch.register(commands_data.app)
+    return commands_data.app
+
+
+def _models() -> typer.Typer:
+    from convrec.serve import commands_models
+
+    return commands_models.app
+
+
+def _eval() -> typer.Typer:
+    from convrec.eval import commands
+
+    return commands.app
+
+
+GROUPS = (
+    CommandGroup("data", "Catalogues and data sets: import, build, fetch, look.", _data),
+    CommandGroup("models", "Model weights: list, pull, verify.", _models),
+    CommandGroup("eval", "Measure recommenders and the agent.", _eval),
+)
+
+
+def main() -> None:
+    """The command ``convrec``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" and nothing breaks
+    build_cli(services, GROUPS)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Events and records as lines for a terminal. Every text that comes from items, users or a model is made harmless."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from convrec.agent.events import (
+    Event,
+    Fallback,
+    Planned,
+    Recalled,
+    RecommendedItem,
+    Token,
+    ToolRan,
+    TurnResult,
+    Understood,
+)
+from convrec.core.text import clean, visible
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from convrec.agent.api import AgentInfo
+    from convrec.memory.records import Preference
+
+LINE_CHARS = 400
+"""Longest single line made from untrusted text; the wrap is the terminal's."""
+STATUS_CHARS = 100
+SHORT_ID = 8
+"""Characters of a preference id that are shown; a shorter prefix works too while it is unique."""
+
+
+def plain(console: Console, text: str, *, style: str | None = None, end: str = "\n") -> None:
+    """Print untrusted text: no markup, no escapes, no wrapping of our own."""
+    console.print(Text(visible(text), style=style or ""), end=end, highlight=False, soft_wrap=True)
+
+
+def line(text: object, limit: int = LINE_CHARS) -> str:
+    """Untrusted text on one line."""
+    return clean(str(text), limit)
+
+
+def status_of(event: Event) -> str | None:
+    """What the event says in a few words, None for what is shown otherwise."""
+    match event:
+        case Understood(links=links, conditions=conditions):
+            read = ", ".join((*links, *conditions))
+            return line(f"understood {read}" if read else "understood", STATUS_CHARS)
+        case Recalled(applied=applied) if applied:
+            return line(f"recalled {', '.join(applied)}", STATUS_CHARS)
+        case Planned(plan=plan, planner=planner):
+            return line(f"planned by {planner}: {plan.get('action', '')}", STATUS_CHARS)
+        case ToolRan(tool=tool, candidates_in=before, candidates_out=after, ok=ok):
+            counts = f" {before:,} → {after:,}" if before else f" {after:,}"
+            return line(f"{tool}{counts}{'' if ok else ' (failed)'}", STATUS_CHARS)
+        case _:
+            return None
+
+
+def fallback_line(event: Fallback) -> str:
+    return line(f"note: {event.stage}: {event.reason}; instead: {event.instead}")
+
+
+def footer(result: TurnResult) -> str:
+    """How the answer came about, on one line."""
+    parts = [
+        f"{tool.tool} {tool.candidates_in:,} → {tool.candidates_out:,}" for tool in result.tools if tool.candidates_in
+    ]
+    if "total" in result.timings:
+        parts.append(f"{result.timings['total']:.1f} s")
+    calls = result.llm.get("calls", 0)
+    if calls:
+        parts.append(f"{calls} LLM {'call' if calls == 1 else 'calls'}")
+    return line(" · ".join(parts))
+
+
+def opening(info: AgentInfo, version: str) -> list[str]:
+    """Which model answers, over what, and why."""
+    who = "rules, no language model" if info.tier == "none" else f"{info.model} ({info.tier})"
+    lines = [f"convrec {version}: {info.items:,} {info.item_noun_plural} (catalogue {info.catalogue}), {who}"]
+    if info.note:
+        lines.append(info.note)
+    return [line(text) for text in lines]
+
+
+def evidence_lines(number: int, item: RecommendedItem) -> list[str]:
+    """The n-th item's reason and the facts behind it."""
+    label = f"{item.title} ({item.year})" if item.year is not None else item.title
+    lines = [f"{number}. {label}" + (f": {item.reason}" if item.reason else "")]
+    lines += [f"   - {fact}" for fact in item.evidence] or ["   no single fact: it ranked high on the whole"]
+    lines.append("   record: " + "; ".join(f"{name} {_value(value)}" for name, value in item.fields.items()))
+    return [line(text) if not text.startswith("   ") else "   " + line(text) for text in lines]
+
+
+def show_plan(console: Console, result: TurnResult) -> None:
+    """The plan, what each tool did, times and tokens of one turn."""
+    plain(console, f"plan, by {result.planner}:")
+    plain(console, json.dumps(result.plan, ensure_ascii=False, indent=2))
+    if result.tools:
+        table = Table("tool", "in", "out", "seconds", "what", box=None, header_style="bold")
+        for tool in result.tools:
+            what = tool.summary if tool.ok else f"failed: {tool.summary}"
+            cells = (tool.tool, f"{tool.candidates_in:,}", f"{tool.candidates_out:,}", f"{tool.seconds:.3f}", what)
+            table.add_row(*(Text(line(cell)) for cell in cells))
+        console.print(table)
+    for title, values in (
+        ("conditions", result.conditions),
+        ("relaxed", result.relaxed),
+        ("from memory", result.applied_preferences),
+        ("remembered", result.remembered),
+        ("fallbacks", tuple(fallback_line(event) for event in result.fallbacks)),
+    ):
+        if values:
+            plain(console, f"{title}: {line('; '.join(values), 2000)}")
+    times = ", ".join(f"{stage} {seconds:.3f} s" for stage, seconds in result.timings.items())
+    plain(console, f"times: {line(times)}")
+    tokens = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in result.llm.items())
+    plain(console, f"model: {line(result.model)} (tier {result.tier}); {tokens}")
+
+
+def show_profile(console: Console, preferences: Iterable[Preference]) -> None:
+    """What is believed about the user, with the ids that /forget takes."""
+    table = Table("id", "what", "since", "sure", "your words", box=None, header_style="bold")
+    for record in preferences:
+        what = f"{record.text} (always)" if record.kind == "standing" else record.text
+        since = record.created.astimezone().strftime("%Y-%m-%d %H:%M")
+        cells = (record.id[:SHORT_ID], what, since, f"{record.confidence:.0%}", record.said)
+        table.add_row(*(Text(line(cell, 160)) for cell in cells))
+    if table.row_count:
+        console.print(table)
+        plain(console, "/forget ID erases one for good, /forget all everything.", style="dim")
+    else:
+        plain(console, "Nothing is remembered about you.")
+
+
+def token_text(event: Token) -> str:
+    return visible(event.text)
+
+
+def _value(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
