@@ -15,12 +15,25 @@ from typing import Any
 import numpy as np
 from convrec.core.errors import DatasetError
 from convrec.core.items import RowArray
+from convrec.core.text import fold
 from convrec.eval.protocols import Case, Cases
-from convrec.tools.datasets import InspiredData, Mention, Message, RedialData, json_lines, json_object, mentions_of
+from convrec.tools.datasets import (
+    DatasetItem,
+    InspiredData,
+    Mention,
+    Message,
+    RedialData,
+    json_lines,
+    json_object,
+    mentions_of,
+)
 from convrec.tools.recommenders.base import Context, TrainData
 
 _BRACKET = re.compile(r"_\(.*\)")
 """What tells DBpedia entities of one title apart: ``Heat_(1995_film)``."""
+
+_DATED = re.compile(r"_\(\d{4}_")
+_PREFIX = re.compile(r"^<http://dbpedia\.org/resource/")
 
 _FILES = {
     "redial": ("eval/redial_cikm23_test.jsonl.gz", "eval/redial_cikm23_entities.json.gz"),
@@ -44,7 +57,7 @@ def cikm_setting(data: RedialData | InspiredData) -> tuple[Cases, TrainData]:
         name_of = {int(number): str(key) for key, number in entities["entity2id"].items()}
         universe = [name_of[int(number)] for number in entities["item_ids"]]
         cases = _cases([record for _, record in json_lines(rows_path)], universe, name_of)
-        train = TrainData.from_mentions(universe, _train_mentions(data))
+        train = TrainData.from_mentions(universe, _train_mentions(data, universe))
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{rows_path} or {entities_path}: not the expected form ({error!r}).") from error
     return cases, train
@@ -76,18 +89,50 @@ def _cases(records: Sequence[Any], universe: Sequence[str], name_of: Mapping[int
     return Cases("cikm", len(dialogues), tuple(cases), len(universe))
 
 
-def _train_mentions(data: RedialData | InspiredData) -> list[tuple[Mention, ...]]:
-    """Training dialogues with items as DBpedia names; items without one are left out."""
-    key = "movieId" if isinstance(data, RedialData) else "name"
-    dbpedia = {str(record[key]): record.get("dbpedia") for _, record in json_lines(data.folder / "items.jsonl.gz")}
+def _train_mentions(data: RedialData | InspiredData, universe: Sequence[str]) -> list[tuple[Mention, ...]]:
+    """Training dialogues with items as DBpedia names; items that cannot be linked are left out."""
+    entity = link_entities(data.items(), _dbpedia(data), universe)
     if isinstance(data, RedialData):
         sequences = [mentions for _, mentions in data.train_sequences()]
     else:
         sequences = [mentions_of(dialogue) for dialogue in data.dialogues("train")]
     return [
-        tuple(Mention(str(dbpedia[m.item]), m.speaker, m.negative) for m in mentions if dbpedia.get(m.item))
+        tuple(Mention(entity[m.item], m.speaker, m.negative) for m in mentions if m.item in entity)
         for mentions in sequences
     ]
+
+
+def _dbpedia(data: RedialData | InspiredData) -> dict[str, str]:
+    key = "movieId" if isinstance(data, RedialData) else "name"
+    records = (record for _, record in json_lines(data.folder / "items.jsonl.gz"))
+    return {str(record[key]): str(record["dbpedia"]) for record in records if record.get("dbpedia")}
+
+
+def link_entities(items: Iterable[DatasetItem], links: Mapping[str, str], universe: Sequence[str]) -> dict[str, str]:
+    """DBpedia name by item id, for the items that have one in ``universe``.
+
+    The item's own link counts first. Links made from another year's DBpedia often miss (``Superbad_(film)`` is now
+    ``Superbad``), so then the title decides: among the entities of that title, the one with the item's year in its
+    bracket, else the only one with no year there, else the one with no bracket at all.
+    """
+    known = set(universe)
+    titled: dict[str, list[str]] = defaultdict(list)
+    for name in universe:
+        titled[fold(_title(_PREFIX.sub("", name)).replace("_", " "))].append(name)
+    out: dict[str, str] = {}
+    for item in items:
+        if (link := links.get(item.id)) in known and link is not None:
+            out[item.id] = link
+            continue
+        same = titled.get(fold(item.title), [])
+        dated = [name for name in same if item.year is not None and f"({item.year}_" in name]
+        undated = [name for name in same if not _DATED.search(name)]
+        plain = [name for name in undated if "_(" not in name]
+        for choice in (dated, undated, plain):
+            if len(choice) == 1:
+                out[item.id] = choice[0]
+                break
+    return out
 
 
 def _title(name: str) -> str:

@@ -14,14 +14,14 @@ import pytest
 import typer
 from convrec.core.errors import DatasetError, RequestError
 from convrec.eval import metrics
-from convrec.eval.cikm import cikm_setting
+from convrec.eval.cikm import cikm_setting, link_entities
 from convrec.eval.commands import app as eval_app
 from convrec.eval.items import evaluate_items, measure, top_lists
 from convrec.eval.items_report import PUBLISHED, markdown
 from convrec.eval.protocols import OFFICIAL_COUNTS, check_counts, walk
 from convrec.tools.dataset_fetch import fetch_dataset
 from convrec.tools.dataset_sources import DATASETS
-from convrec.tools.datasets import Dialogue, Message, RedialData
+from convrec.tools.datasets import DatasetItem, Dialogue, Message, RedialData
 from convrec.tools.recommenders.base import NEVER, TrainData
 from convrec.tools.recommenders.echo import Echo
 from typer.testing import CliRunner
@@ -246,6 +246,23 @@ class TestRedial:
         assert echo.by_named["0"] == (790, 0.0)
 
 
+def test_entities_are_linked_by_link_then_title_and_year() -> None:
+    base = "<http://dbpedia.org/resource/"
+    names = ["Heat_(1995_film)>", "Heat_(1986_film)>", "Superbad>", "It_(film)>", "It>", "It_(miniseries)>", "Up>"]
+    items = [
+        DatasetItem("1", "", "Heat", 1995),
+        DatasetItem("2", "", "Heat", 1972),  # neither of the two known
+        DatasetItem("3", "", "Superbad", 2007),
+        DatasetItem("4", "", "It", None),
+        DatasetItem("5", "", "Upwards", 2009),
+        DatasetItem("6", "", "Nothing", None),
+    ]
+    links = {"3": base + "Superbad_(film)>", "5": base + "Up>"}
+    found = link_entities(items, links, [base + name for name in names])
+    expected = {"1": "Heat_(1995_film)>", "3": "Superbad>", "4": "It>", "5": "Up>"}
+    assert found == {item: base + name for item, name in expected.items()}
+
+
 @pytest.mark.data
 class TestCikm:
     @pytest.mark.parametrize(
@@ -266,7 +283,9 @@ class TestCikm:
         assert [m.speaker for m in first.context.messages] == ["seeker"]
         assert not any(np.isin(case.gold, case.excluded).any() for case in cases.cases)
         assert train.n_items == cases.n_items
-        assert train.rows.size > 38_000
+        assert train.rows.size > 45_000
+        unseen = train.popularity[cases.gold_rows] == 0
+        assert unseen.mean() < 0.11  # as on R-novel; a bad link between movies and entities would show here
 
     def test_what_does_not_fit_is_refused(self, datasets: Path) -> None:
         with pytest.raises(RequestError, match="test split only"):
