@@ -105,7 +105,9 @@ def random_items(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue
 
 numbers = st.one_of(
     st.sampled_from(YEARS + SCORES),
-    st.sampled_from((math.nan, math.inf, -math.inf, 1990.5, 2**70, -(2**70), 10**400, -(10**400), 2**53 + 1, 1990.0, -0.0)),
+    st.sampled_from(
+        (math.nan, math.inf, -math.inf, 1990.5, 2**70, -(2**70), 10**400, -(10**400), 2**53 + 1, 1990.0, -0.0)
+    ),
 )
 words = st.sampled_from((*TAGS, *GRADES, "", "nothing", "\ud800"))
 

@@ -25,6 +25,7 @@ MAX_INTEGER = 2**53
 MISSING = frozenset({"", "\\N", "N/A", "NaN", "nan", "null", "NULL", "None"})
 """Texts that stand for "no value" in common exports; titles are read as they are."""
 
+_PLAIN = (str, int, float, Decimal, date)
 _PEOPLE = re.compile(r"\s*,(?!\s*(?:(?:Jr|Sr|II|III|IV)\b|\d+(?:st|nd|rd|th) ))\s*")
 _INTEGER = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
@@ -62,7 +63,7 @@ def plain_text(value: object, limit: int) -> str:
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, bool | str | int | float | Decimal | date):
+    if isinstance(value, _PLAIN):
         text = value if isinstance(value, str) else _said(value)
     else:
         raise BadValue(f"expected one text, got {_kind(value)}")
