@@ -68,6 +68,7 @@ def create_app(agent: ConversationalAgent, *, settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.turn_pool = pool  # the page's turns run on it too
     app.add_middleware(BodyLimit)
     handle_errors(app)
     _add_chat(app, agent, pool, settings)

@@ -10,9 +10,8 @@ import logging
 import os
 import re
 import secrets
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +21,7 @@ from convrec.core.errors import ConvrecError
 from convrec.core.settings import Settings
 from convrec.serve import page_html as html
 from convrec.serve.page_style import CLICKS, CSS, SCROLL
+from convrec.serve.turns import TurnPool, TurnRun
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: its version check calls home
 
@@ -52,17 +52,31 @@ class Tab:
     session_id: str = field(default_factory=lambda: secrets.token_hex(16))
     turns: list[html.TurnView] = field(default_factory=list)
     live: html.TurnView | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
+    run: TurnRun | None = None
 
-    def keep(self, turn: html.TurnView) -> None:
-        turn.status = ""
-        self.turns = [*self.turns, turn][-MAX_TURNS:]
-        self.live = None
+    def begin(self, turn: html.TurnView, run: TurnRun) -> None:
+        self.end("")
+        self.live, self.run = turn, run
+
+    def end(self, problem: str) -> None:
+        """Stop the turn under way, if any, and keep what there is of it."""
+        if self.live is not None and self.run is not None:
+            self.run.stop()
+            self.live.status, self.live.problem = "", problem
+            self.turns = [*self.turns, self.live][-MAX_TURNS:]
+            self.live = self.run = None
+
+
+class _Page:
+    """An open page as :class:`TurnRun` sees it: when a tab is closed, gradio closes the handler itself."""
+
+    async def is_disconnected(self) -> bool:
+        return False
 
 
 def mount_page(app: FastAPI, agent: ConversationalAgent, *, settings: Settings) -> FastAPI:
-    """The page at ``/``, beside what ``app`` already answers."""
-    page = build_page(agent, settings=settings)
+    """The page at ``/``, beside what ``app``, made by ``create_app``, already answers."""
+    page = build_page(agent, app.state.turn_pool, settings=settings)
     system = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
     theme = gr.themes.Base(
         primary_hue="indigo", neutral_hue="slate", font=system, font_mono=("ui-monospace", "Menlo", "monospace")
@@ -85,20 +99,23 @@ def mount_page(app: FastAPI, agent: ConversationalAgent, *, settings: Settings) 
     return mounted
 
 
-def build_page(agent: ConversationalAgent, *, settings: Settings) -> gr.Blocks:
-    """The page's components and what happens on each event."""
+def build_page(agent: ConversationalAgent, pool: TurnPool, *, settings: Settings) -> gr.Blocks:
+    """The page's components and what happens on each event. Turns run on ``pool``."""
     page: gr.Blocks = gr.Blocks(title="convrec", analytics_enabled=False, fill_width=True)
     with page:
         # A fixed key and secret, so that a browser is known again after the server was restarted.
         browser = gr.BrowserState(None, storage_key="convrec-user", secret="convrec-page")  # noqa: S106
         tab = gr.State(None)
-        gr.HTML(html.header(agent.info), elem_id="cr-head")
+        plain: dict[str, Any] = {"apply_default_css": False}
+        gr.HTML(html.header(agent.info), elem_id="cr-head", **plain)
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=340):
                 with gr.Column(elem_id="cr-talk"):
-                    past = gr.HTML(html.welcome(agent.info), js_on_load=CLICKS, elem_id="cr-past")
-                    live = gr.HTML("", js_on_load=SCROLL, elem_id="cr-live")
-                examples = gr.HTML(html.examples(), js_on_load=CLICKS, elem_id="cr-tries")
+                    past = gr.HTML(html.welcome(agent.info), js_on_load=CLICKS, elem_id="cr-past", **plain)
+                    examples = gr.HTML(
+                        html.examples(), js_on_load=CLICKS, elem_id="cr-tries", visible=_films(agent), **plain
+                    )
+                    live = gr.HTML("", js_on_load=SCROLL, elem_id="cr-live", **plain)
                 with gr.Row(equal_height=True):
                     box = gr.Textbox(
                         placeholder="Say what you are after",
@@ -114,21 +131,19 @@ def build_page(agent: ConversationalAgent, *, settings: Settings) -> gr.Blocks:
                     )
                     send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="cr-send")
                     stop = gr.Button("Stop", variant="stop", scale=1, min_width=90, visible=False, elem_id="cr-stop")
-                new = gr.Button("New conversation", size="sm", variant="secondary", elem_id="cr-new")
+                new = gr.Button("New conversation", size="sm", variant="secondary", min_width=150, elem_id="cr-new")
             with gr.Column(scale=3, min_width=300):
-                believed = gr.HTML(html.beliefs((), ""), js_on_load=CLICKS, elem_id="cr-believed")
+                believed = gr.HTML(html.beliefs((), ""), js_on_load=CLICKS, elem_id="cr-believed", **plain)
                 with gr.Accordion("How I got there", open=False, elem_id="cr-how"):
-                    how = gr.HTML(html.trace(None), elem_id="cr-trace")
+                    how = gr.HTML(html.trace(None), elem_id="cr-trace", **plain)
 
-        handlers = _Handlers(agent, _Parts(past, live, examples, box, send, stop, believed, how, tab))
+        handlers = _Handlers(agent, pool, _Parts(past, live, examples, box, send, stop, believed, how, tab))
         changed = [past, live, examples, box, send, stop, believed, how, tab]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         queued = {**quiet, "concurrency_limit": AT_ONCE, "concurrency_id": "turns"}
         page.load(handlers.open, [browser], [browser, tab, believed], **quiet)
         said = gr.on([send.click, box.submit], handlers.say, [box, tab], changed, **queued)
         tried = examples.click(handlers.try_example, [tab], changed, **queued)
-        for running in (said, tried):
-            running.then(handlers.idle, [tab], changed, **quiet)
         stop.click(handlers.stop, [tab], changed, cancels=[said, tried], queue=False, **quiet)
         new.click(handlers.new, [tab], changed, cancels=[said, tried], queue=False, **quiet)
         past.click(handlers.mark, [tab], changed, **quiet)
@@ -155,8 +170,8 @@ class _Parts:
 class _Handlers:
     """What happens on each event of the page. Holds no state of a user: that is in the tab."""
 
-    def __init__(self, agent: ConversationalAgent, parts: _Parts) -> None:
-        self._agent, self._parts = agent, parts
+    def __init__(self, agent: ConversationalAgent, pool: TurnPool, parts: _Parts) -> None:
+        self._agent, self._pool, self._parts = agent, pool, parts
         self._schema = agent.catalogue.schema
 
     def open(self, stored: object) -> tuple[str, Tab, str]:
@@ -165,81 +180,63 @@ class _Handlers:
         user = str(stored) if known else f"web-{secrets.token_hex(16)}"
         return user, Tab(user), self._beliefs(user)
 
-    def say(self, text: str, tab: Tab | None) -> Iterator[Update]:
+    async def say(self, text: str, tab: Tab | None) -> AsyncIterator[Update]:
         """Run a turn and show it as it happens."""
         parts = self._parts
         tab = tab or Tab(f"web-{secrets.token_hex(16)}")  # the server forgot the tab: it was restarted
         if not text.strip():
             yield {parts.tab: tab}
             return
-        turn = html.TurnView(text)
-        tab.live, tab.stop = turn, threading.Event()
-        stopped = tab.stop
+        if self._pool.full:
+            yield {parts.live: html.problem("Too many people are asking at once. Try again in a moment.")}
+            return
+        turn, run = html.TurnView(text), self._pool.start(text, tab.user, tab.session_id)
+        tab.begin(turn, run)
         running = {parts.send: gr.update(visible=False), parts.stop: gr.update(visible=True)}
         first: Update = {parts.tab: tab, parts.box: "", parts.live: self._live(tab), **running}
         if not tab.turns:
             first |= {parts.past: "", parts.examples: gr.update(visible=False)}
-        yield first
-        shown = 0.0
         try:
-            events = self._agent.turn(text, user=tab.user, session_id=tab.session_id)
-            try:
-                for event in events:
-                    if stopped.is_set():
-                        return
-                    if isinstance(event, Token):
-                        turn.reply += event.text
-                        turn.status = ""
-                        if time.monotonic() - shown >= TOKEN_S:
-                            shown = time.monotonic()
-                            yield {parts.live: self._live(tab)}
-                        continue
-                    if isinstance(event, Finished):
-                        turn.result, turn.reply = event.result, event.result.text
-                        continue
+            yield first
+            shown, page = 0.0, _Page()
+            while (event := await run.next(page)) is not None and tab.live is turn:
+                if isinstance(event, Token):
+                    turn.reply, turn.status = turn.reply + event.text, ""
+                    if time.monotonic() - shown >= TOKEN_S:
+                        shown = time.monotonic()
+                        yield {parts.live: self._live(tab)}
+                elif isinstance(event, Finished):
+                    turn.result, turn.reply = event.result, event.result.text
+                else:
                     turn.events.append(event)
                     turn.status = html.progress(event) or turn.status
                     yield {parts.live: self._live(tab), parts.how: html.trace(turn)}
-            finally:
-                close = getattr(events, "close", None)
-                if close is not None:
-                    close()
-        except ConvrecError as error:
-            log.warning("a turn of the page failed: %s", error)
-            turn.problem = str(error)
-        if not stopped.is_set():
-            tab.keep(turn)
+        finally:
+            run.stop()
+        if tab.live is turn:
+            tab.end(_problem(run.failure()))
             yield self._everything(tab)
 
-    def try_example(self, event: gr.EventData, tab: Tab | None) -> Iterator[Update]:
+    async def try_example(self, event: gr.EventData, tab: Tab | None) -> AsyncIterator[Update]:
         number = _sent(event).get("turn")
         if isinstance(number, int) and 0 <= number < len(html.EXAMPLES):
-            yield from self.say(html.EXAMPLES[number], tab)
-
-    def idle(self, tab: Tab | None) -> Update:
-        """After a turn, however it ended: a bug in the agent must not leave the page waiting."""
-        if tab is not None and tab.live is not None and not tab.stop.is_set():
-            tab.live.problem = "This did not work. The server's log has the details."
-            tab.keep(tab.live)
-            return self._everything(tab)
-        return self._buttons()
+            async for update in self.say(html.EXAMPLES[number], tab):
+                yield update
 
     def stop(self, tab: Tab | None) -> Update:
-        if tab is None or tab.live is None:
+        if tab is None:
             return self._buttons()
-        tab.stop.set()
-        tab.live.problem = "Stopped."
-        tab.keep(tab.live)
+        tab.end("Stopped.")
         return self._everything(tab)
 
     def new(self, tab: Tab | None) -> Update:
         """Forget the conversation, keep the preferences."""
         if tab is None:
             return self._buttons()
-        tab.stop.set()
+        tab.end("Stopped.")
         self._agent.reset(user=tab.user, session_id=tab.session_id)
         fresh = Tab(tab.user)
-        shown = {self._parts.examples: gr.update(visible=True), self._parts.box: ""}
+        shown = {self._parts.examples: gr.update(visible=_films(self._agent)), self._parts.box: ""}
         return {**self._everything(fresh), **shown, self._parts.tab: fresh}
 
     def mark(self, event: gr.EventData, tab: Tab | None) -> Update:
@@ -301,6 +298,22 @@ class _Handlers:
         except ConvrecError as error:
             log.warning("preferences cannot be read: %s", error)
             return html.beliefs((), user, str(error))
+
+
+def _films(agent: ConversationalAgent) -> bool:
+    """Whether the example prompts make sense."""
+    return agent.info.item_noun_plural == "films"
+
+
+def _problem(failure: BaseException | None) -> str:
+    """What is shown of a failed turn: the words of an error made for users, of a bug nothing."""
+    if failure is None:
+        return ""
+    if isinstance(failure, ConvrecError):
+        log.warning("a turn of the page failed: %s", failure)
+        return str(failure)
+    log.error("a turn of the page failed", exc_info=failure)
+    return "This did not work: an error inside convrec. The server's log has the details."
 
 
 def _sent(event: gr.EventData) -> dict[str, Any]:

@@ -22,9 +22,17 @@ EXAMPLES = (
     "something funny from the 90s with Jim Carrey",
 )
 """Prompts of the first screen, when the catalogue holds films."""
-MARKS = {"liked": ("👍", "I like it"), "disliked": ("👎", "not for me"), "seen": ("✓ seen it", "I have seen it")}
+_ICON = '<svg viewBox="0 0 20 20" width="16" height="16" aria-hidden="true"{}><path d="{}"/></svg>'
+_THUMB = "M3 9h3v8H3zM6 9l4-7c1.5 0 2.2 1.2 1.8 2.6L11 8h5c1 0 1.7.9 1.5 1.9l-1.2 5.6c-.2.9-.9 1.5-1.8 1.5H6"
+MARKS = {
+    "liked": (_ICON.format("", _THUMB), "I like it"),
+    "disliked": (_ICON.format(' style="transform: rotate(180deg)"', _THUMB), "not for me"),
+    "seen": ("seen it", "I have seen it"),
+}
+"""Buttons of a card: kind of feedback to (HTML, title). Drawn, since not every machine has a font with the signs."""
+_PENCIL = _ICON.format("", "M3 17l1-4L13.5 3.5l3 3L7 16zM12 5l3 3")
 POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
-_SIGNS = {"liked": "👍", "disliked": "👎", "seen": "✓", "rejected": "✗", "wanted": "+", "unwanted": "−", "neutral": "•"}
+_SIGNS = {"liked": "+", "wanted": "+", "disliked": "−", "unwanted": "−", "rejected": "−", "seen": "•", "neutral": "•"}
 _TIERS = {"served": "served model", "embedded": "embedded model", "none": "no language model"}
 
 
@@ -78,6 +86,10 @@ def transcript(turns: Sequence[TurnView], info: AgentInfo, schema: Schema) -> st
     return "".join(turn_html(turn, number, schema) for number, turn in enumerate(turns))
 
 
+def problem(text: str) -> str:
+    return f'<div class="cr-problem" role="alert">{escape(text)}</div>'
+
+
 def turn_html(turn: TurnView, number: int, schema: Schema) -> str:
     parts = [f'<div class="cr-user">{escape(turn.said)}</div>']
     if turn.reply:
@@ -85,7 +97,7 @@ def turn_html(turn: TurnView, number: int, schema: Schema) -> str:
     if turn.status:
         parts.append(f'<div class="cr-status cr-busy" role="status">{escape(turn.status)}</div>')
     if turn.problem:
-        parts.append(f'<div class="cr-problem" role="alert">{escape(turn.problem)}</div>')
+        parts.append(problem(turn.problem))
     if turn.result is not None:
         if turn.result.items:
             shown = (
@@ -93,7 +105,9 @@ def turn_html(turn: TurnView, number: int, schema: Schema) -> str:
                 for place, item in enumerate(turn.result.items, start=1)
             )
             parts.append(f'<ol class="cr-cards">{"".join(shown)}</ol>')
-        parts.extend(f'<div class="cr-status">{escape(line)}</div>' for line in _remarks(turn.result))
+        if remarks := _remarks(turn.result):
+            lines = "".join(f"<div>{escape(line)}</div>" for line in remarks)
+            parts.append(f'<div class="cr-status">{lines}</div>')
     return f'<div class="cr-turn" data-turn="{number}">{"".join(parts)}</div>'
 
 
@@ -114,7 +128,7 @@ def card(item: RecommendedItem, place: int, turn: int, mark: str | None, schema:
     buttons = "".join(
         f'<button type="button" class="cr-btn" data-act="{kind}" data-turn="{turn}" data-id="{escape(item.id)}" '
         f'aria-pressed="{"true" if mark == kind else "false"}" title="{escape(title)}" '
-        f'aria-label="{escape(title)}: {escape(item.title)}">{escape(label)}</button>'
+        f'aria-label="{escape(title)}: {escape(item.title)}">{label}</button>'
         for kind, (label, title) in MARKS.items()
     )
     facts = "".join(f'<div class="cr-meta">{escape(line)}</div>' for line in _facts(item, schema))
@@ -127,12 +141,14 @@ def card(item: RecommendedItem, place: int, turn: int, mark: str | None, schema:
 
 
 def _facts(item: RecommendedItem, schema: Schema) -> list[str]:
-    """The card's grey lines: category, duration and quality; who made it."""
-    line = [_value(item, schema.by_role(role)) for role in (Role.CATEGORY, Role.DURATION, Role.QUALITY)]
+    """The card's grey lines: what it is, who made it, how good it is held to be and how well it fits."""
     people = schema.people()[:1]
-    makers = [f"{spec.spoken} {value}" for spec in people if (value := _value(item, spec))]
-    lines = [" · ".join(value for value in line if value), *makers, f"match {item.score:.2f}"]
-    return [text for text in lines if text]
+    lines = (
+        [_value(item, schema.by_role(role)) for role in (Role.CATEGORY, Role.DURATION)],
+        [f"{spec.spoken} {value}" for spec in people if (value := _value(item, spec))],
+        [_value(item, schema.by_role(Role.QUALITY)), f"match {item.score:.2f}"],
+    )
+    return [text for line in lines if (text := " · ".join(value for value in line if value))]
 
 
 def _value(item: RecommendedItem, spec: FieldSpec | None) -> str:
@@ -146,12 +162,12 @@ def _value(item: RecommendedItem, spec: FieldSpec | None) -> str:
     return f"{value} {'min' if spec.unit == 'minutes' else spec.unit}".strip()
 
 
-def beliefs(preferences: Iterable[Preference], user: str, problem: str = "") -> str:
+def beliefs(preferences: Iterable[Preference], user: str, trouble: str = "") -> str:
     """The panel: each preference with its source, erasable and editable."""
     rows = [_belief(preference) for preference in preferences]
     head = "<h2>What I believe about you</h2>"
-    if problem:
-        head += f'<div class="cr-problem" role="alert">{escape(problem)}</div>'
+    if trouble:
+        head += problem(trouble)
     if not rows:
         body = '<div class="cr-note">Nothing yet. What you like, dislike or ask for "always" will be listed here.</div>'
         return f'<div class="cr-panel">{head}{body}</div>'
@@ -173,9 +189,10 @@ def _belief(preference: Preference) -> str:
         for polarity in POLARITIES
     )
     return (
-        f'<li class="cr-belief"><div class="cr-line"><div>{_SIGNS[preference.polarity]} {text}'
+        f'<li class="cr-belief"><div class="cr-line"><div><b>{_SIGNS[preference.polarity]}</b> {text}'
         f'<div class="cr-note">{escape(origin)}</div></div>'
-        f'<button type="button" class="cr-btn" data-act="open" title="edit" aria-label="edit: {text}">✎</button>'
+        f'<button type="button" class="cr-btn" data-act="open" title="edit" aria-label="edit: {text}">'
+        f"{_PENCIL}</button>"
         f'<button type="button" class="cr-btn" data-act="forget" data-id="{key}" title="erase" '
         f'aria-label="erase: {text}">×</button></div>'
         f'<div class="cr-form"><input value="{text}" maxlength="500" aria-label="text">'

@@ -4,15 +4,18 @@ light and dark follow the browser."""
 from __future__ import annotations
 
 CSS = """
-.gradio-container { max-width: 1360px !important; margin: 0 auto !important; padding: 12px 16px !important; }
+:root { --cr-dim: #52606d; }
+.dark { --cr-dim: #a9b4c2; }
+.gradio-container { max-width: 1360px !important; margin: 0 auto !important; padding: 0 !important; }
+.gradio-container main.app { padding: 14px 18px !important; }
 #cr-head { padding: 2px 2px 6px; }
 .cr-head { display: flex; flex-wrap: wrap; gap: 6px 12px; align-items: baseline; }
 .cr-head h1 { font-size: 1.35rem; font-weight: 700; margin: 0; }
 .cr-chip { font-size: .78rem; padding: 2px 9px; border-radius: 999px; border: 1px solid var(--border-color-primary);
   background: var(--background-fill-secondary); color: var(--body-text-color); white-space: nowrap; max-width: 100%;
   overflow: hidden; text-overflow: ellipsis; }
-.cr-note { font-size: .8rem; color: var(--body-text-color-subdued); }
-#cr-talk { height: calc(100vh - 252px); min-height: 300px; overflow-y: auto; position: relative; gap: 0;
+.cr-note { font-size: .8rem; color: var(--cr-dim); }
+#cr-talk { height: calc(100vh - 186px); min-height: 300px; overflow-y: auto; position: relative; gap: 0;
   border: 1px solid var(--border-color-primary); border-radius: 12px; padding: 14px;
   background: var(--background-fill-secondary); flex-wrap: nowrap; }
 .cr-turn { display: flex; flex-direction: column; gap: 8px; padding-bottom: 18px; color: var(--body-text-color); }
@@ -20,11 +23,12 @@ CSS = """
 .cr-user { align-self: flex-end; max-width: 85%; padding: 8px 13px; border-radius: 14px 14px 4px 14px;
   background: var(--color-accent-soft); border: 1px solid var(--border-color-accent-subdued, transparent); }
 .cr-reply { align-self: flex-start; max-width: 95%; }
-.cr-status { font-size: .85rem; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
+.cr-status { font-size: .85rem; color: var(--cr-dim); overflow-wrap: anywhere; }
 .cr-status.cr-busy::before { content: ""; display: inline-block; width: .6em; height: .6em; margin-right: .5em;
   border-radius: 50%; background: var(--color-accent); animation: cr-pulse 1s infinite alternate; }
 @keyframes cr-pulse { from { opacity: .25; } to { opacity: 1; } }
 @media (prefers-reduced-motion: reduce) { .cr-status.cr-busy::before { animation: none; } }
+.cr-reply + .cr-status { margin-top: -2px; }
 .cr-problem { border-left: 3px solid #d9480f; padding: 4px 10px; font-size: .9rem; overflow-wrap: anywhere; }
 .cr-welcome { padding: 20px 8px; max-width: 46em; color: var(--body-text-color); line-height: 1.55; }
 .cr-welcome h2 { font-size: 1.1rem; margin: 0 0 6px; font-weight: 650; }
@@ -34,8 +38,8 @@ CSS = """
   border: 1px solid var(--border-color-primary); background: var(--background-fill-primary);
   color: var(--body-text-color); overflow-wrap: anywhere; }
 .cr-card h3 { font-size: 1rem; line-height: 1.3; margin: 0; font-weight: 650; }
-.cr-card h3 span { font-weight: 400; color: var(--body-text-color-subdued); }
-.cr-meta { font-size: .82rem; color: var(--body-text-color-subdued); line-height: 1.4; }
+.cr-card h3 span { font-weight: 400; color: var(--cr-dim); }
+.cr-meta { font-size: .82rem; color: var(--cr-dim); line-height: 1.4; }
 .cr-reason { font-size: .9rem; line-height: 1.4; flex: 1; }
 .cr-acts { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 4px; }
 .cr-btn { font: inherit; font-size: .82rem; min-height: 34px; min-width: 38px; padding: 3px 10px; cursor: pointer;
@@ -43,7 +47,10 @@ CSS = """
   background: var(--background-fill-secondary); }
 .cr-btn:hover, .cr-btn:focus-visible { border-color: var(--color-accent); }
 .cr-btn:focus-visible { outline: 2px solid var(--color-accent); outline-offset: 1px; }
-.cr-btn[aria-pressed="true"] { background: var(--color-accent); border-color: var(--color-accent); color: #fff; }
+.cr-btn[aria-pressed="true"] { background: #4f46e5; border-color: #4f46e5; color: #fff; }
+.cr-btn svg { display: inline-block; vertical-align: -3px; fill: none; stroke: currentColor; stroke-width: 1.6;
+  stroke-linejoin: round; }
+#cr-new { flex: none; width: auto; align-self: flex-start; }
 .cr-link { font: inherit; font-size: .85rem; color: var(--body-text-color) !important; text-decoration: underline;
   background: none; border: 0; padding: 6px 2px; cursor: pointer; }
 .cr-examples { display: flex; flex-wrap: wrap; gap: 8px; }
@@ -65,13 +72,13 @@ CSS = """
 .cr-trace h4 { font-size: .85rem; margin: 10px 0 2px; font-weight: 650; }
 .cr-trace ul { margin: 0; padding-left: 18px; list-style: disc; }
 .cr-trace table { width: 100%; border-collapse: collapse; font-size: .8rem; }
-.cr-trace th, .cr-trace td { text-align: left; padding: 3px 6px 3px 0; vertical-align: top;
+.cr-trace th, .cr-trace td { text-align: left; padding: 3px 6px 3px 0; vertical-align: top; border: 0;
   border-bottom: 1px solid var(--border-color-primary); }
 .cr-trace td.cr-num, .cr-trace th.cr-num { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .cr-trace pre { white-space: pre-wrap; font-size: .76rem; padding: 8px; border-radius: 8px; overflow-wrap: anywhere;
   background: var(--background-fill-secondary); color: var(--body-text-color); max-height: 300px; overflow-y: auto; }
 @media (max-width: 640px) {
-  .gradio-container { padding: 8px !important; }
+  .gradio-container main.app { padding: 8px !important; }
   #cr-talk { height: 58vh; padding: 10px; }
   .cr-user { max-width: 92%; }
 }
@@ -106,13 +113,16 @@ element.addEventListener('keydown', (event) => {
 });
 """
 
-# A new turn is scrolled to its beginning; nothing else moves what the user reads.
+# The newest turn is kept at its beginning until the user scrolls; what the user reads is never moved.
 SCROLL = """
 const box = element.closest('#cr-talk');
-let turns = 0;
+let turns = 0, following = true;
+for (const kind of ['wheel', 'touchmove', 'keydown', 'mousedown'])
+  box.addEventListener(kind, () => { following = false; }, { passive: true });
 new MutationObserver(() => {
   const all = box.querySelectorAll('.cr-turn');
-  if (all.length > turns) box.scrollTop = all[all.length - 1].offsetTop - 10;
+  following = following || all.length > turns;
   turns = all.length;
-}).observe(box, { childList: true, subtree: true });
+  if (following && turns) box.scrollTop = all[turns - 1].offsetTop - 10;
+}).observe(box, { childList: true, subtree: true, characterData: true });
 """

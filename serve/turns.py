@@ -19,7 +19,7 @@ _POLL_S = 0.5
 
 
 class Connection(Protocol):
-    """What is needed of a request."""
+    """Whom a turn is run for: a request, or an open page."""
 
     async def is_disconnected(self) -> bool: ...
 

@@ -23,16 +23,8 @@ from convrec.serve import page_html
 
 pytest.importorskip("gradio")
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -97,10 +89,10 @@ class Visitor:
         self.page.goto(self.url)
         self.page.wait_for_selector("#cr-box textarea")
         self.page.wait_for_selector("#cr-believed h2")
-        self.page.wait_for_load_state("networkidle") if False else self.page.wait_for_timeout(400)
+        self.page.wait_for_timeout(400)
 
     def say(self, text: str, *, wait: bool = True) -> None:
-        turns = self.page.locator(".cr-turn").count()
+        turns = self.page.locator("#cr-past .cr-turn").count()
         self.page.fill("#cr-box textarea", text)
         self.page.press("#cr-box textarea", "Enter")
         if wait:
@@ -204,7 +196,7 @@ def test_trace_example_reset_and_errors(visit: Callable[..., Visitor]) -> None:
     assert "did not answer" in one.text("#cr-past .cr-problem")
     one.say("a bug")
     page.wait_for_selector("text=The server's log has the details")
-    assert "secret" not in page.content()
+    assert "secret detail" not in page.content()
     one.say("after all that")
     assert "Turn 2 of web-" in one.text("#cr-past .cr-turn >> nth=3 >> .cr-reply")
     page.click("#cr-new")
@@ -225,6 +217,16 @@ def test_stop_ends_the_turn(visit: Callable[..., Visitor], server: Any) -> None:
     assert server.agent.closed.wait(5), "the agent's turn must be closed"
     one.say("quick")
     assert "quick" in one.text("#cr-past .cr-turn >> nth=1 >> .cr-reply")
+
+
+@pytest.mark.browser
+def test_a_closed_tab_ends_its_turn(visit: Callable[..., Visitor], server: Any) -> None:
+    one = visit()
+    server.agent.closed.clear()
+    one.say("slow " + "word " * 200, wait=False)
+    one.page.wait_for_selector("#cr-live .cr-reply")
+    one.page.close()
+    assert server.agent.closed.wait(15)
 
 
 @pytest.mark.browser
@@ -290,6 +292,11 @@ def test_looks(visit: Callable[..., Visitor], tmp_path: Path, look: str) -> None
     page.screenshot(path=tmp_path / f"{look}-first.png", full_page=True)
     one.say("I love long quiet films about the sea")
     one.say("a Korean thriller under two hours")
+    top = "(s) => document.querySelector(s).getBoundingClientRect().top"
+    page.wait_for_timeout(400)
+    last = page.evaluate(top, "#cr-past .cr-turn:last-child") - page.evaluate(top, "#cr-talk")
+    bottom = page.evaluate("(b => b.scrollHeight - b.clientHeight - b.scrollTop)(document.querySelector('#cr-talk'))")
+    assert 0 <= last <= 60 or bottom <= 2, "the newest turn must be shown from its beginning"
     page.click("text=How I got there")
     page.wait_for_selector("#cr-trace table", state="visible")
     page.wait_for_timeout(400)
@@ -327,11 +334,11 @@ class TestWithoutBrowser:
     def test_pieces_escape(self) -> None:
         turn = page_html.TurnView(EVIL, reply=EVIL, status=EVIL, problem=EVIL)
         preference = Preference(
-            user="u", kind="note", polarity="liked", subject="s", text=EVIL, said='"><b>', id='x"y', payload={}
+            user="u", kind="note", polarity="liked", subject="s", text=EVIL, said='"><u>', id='x"y', payload={}
         )
         made = page_html.turn_html(turn, 0, scripted.FILM_SCHEMA) + page_html.beliefs([preference], 'u"/<', EVIL)
         assert "<img" not in made
-        assert "<b>" not in made
+        assert "<u>" not in made
         assert 'x"y' not in made
 
     def test_api_stays_beside_the_page(self, server: Any) -> None:
