@@ -36,6 +36,8 @@ Reader: TypeAlias = Callable[[str], str]
 """Asks for a line with a prompt; raises EOFError at the end and KeyboardInterrupt on Ctrl-C."""
 
 PROMPT = "you> "
+CLOSING_S = 10.0
+"""Longest wait at the end for models that are still loading, seconds."""
 FEEDBACK = {"like": "liked", "dislike": "disliked", "seen": "seen"}
 HELP = {
     "/why [n]": "the facts behind the n-th item, or behind all",
@@ -111,11 +113,13 @@ class Chat:
         if past:
             plain(self.console, f"Going on after {len(past)} {'turn' if len(past) == 1 else 'turns'}.", style="dim")
         plain(self.console, f"Say what {info.item_noun_plural} you are after; /help lists the commands.", style="dim")
-        threading.Thread(target=self._warm, name="convrec-warm", daemon=True).start()
+        warming = threading.Thread(target=self._warm, name="convrec-warm", daemon=True)
+        warming.start()
         # One thread: a turn that was stopped ends before the next one begins.
         with ThreadPoolExecutor(1, thread_name_prefix="convrec-turn") as pool:
             while self._step(pool):
                 pass
+        warming.join(CLOSING_S)  # what it loads must not be closed under it
 
     def _step(self, pool: ThreadPoolExecutor) -> bool:
         """One line of input; False to leave."""
