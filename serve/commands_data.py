@@ -273,7 +273,7 @@ def _show_report(report: ImportReport, dry_run: bool) -> None:
     if plan.unfilled:
         console.print(f"Fields left empty: {', '.join(plan.unfilled)}", soft_wrap=True)
     if report.problems:
-        bad = Table("line", "field", "value", "reason", title=f"{report.rejected:,} rows set aside")
+        bad = Table("line", "field", "value", "reason", title=f"rows set aside: {report.rejected:,}")
         for problem in report.problems:
             bad.add_row(str(problem.line), *map(escape, (problem.field, problem.value, problem.reason)))
         console.print(bad)
