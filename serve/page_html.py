@@ -92,8 +92,8 @@ def problem(text: str) -> str:
 
 def turn_html(turn: TurnView, number: int, schema: Schema) -> str:
     parts = [f'<div class="cr-user">{escape(turn.said)}</div>']
-    if turn.reply:
-        parts.append(f'<div class="cr-reply">{escape(turn.reply)}</div>')
+    if reply := _without_list(turn):
+        parts.append(f'<div class="cr-reply">{escape(reply)}</div>')
     if turn.status:
         parts.append(f'<div class="cr-status cr-busy" role="status">{escape(turn.status)}</div>')
     if turn.problem:
@@ -111,14 +111,20 @@ def turn_html(turn: TurnView, number: int, schema: Schema) -> str:
     return f'<div class="cr-turn" data-turn="{number}">{"".join(parts)}</div>'
 
 
+def _without_list(turn: TurnView) -> str:
+    """The reply without the lines that name the items, once the cards show them."""
+    if turn.result is None:
+        return turn.reply
+    heads = tuple(f"{place}. {item.title}" for place, item in enumerate(turn.result.items, start=1))
+    return "\n".join(line for line in turn.reply.splitlines() if not (heads and line.startswith(heads))).strip()
+
+
 def _remarks(result: TurnResult) -> list[str]:
     lines = []
     if result.remembered:
         lines.append("Remembered: " + "; ".join(result.remembered))
     if result.applied_preferences:
         lines.append("Kept in mind: " + "; ".join(result.applied_preferences))
-    if result.relaxed:
-        lines.append("Relaxed, as nothing fitted all of it: " + "; ".join(result.relaxed))
     lines.extend(f"{fallback.stage}: {fallback.instead}, because {fallback.reason}" for fallback in result.fallbacks)
     return lines
 
@@ -233,6 +239,8 @@ def trace(turn: TurnView | None) -> str:
         parts += _section("Fallbacks", [f"{f.stage}: {f.reason}; instead: {f.instead}" for f in fallbacks])
     if turn.result is not None:
         llm, timings = turn.result.llm, turn.result.timings
+        if turn.result.relaxed:
+            parts += _section("Relaxed, as nothing fitted all of it", turn.result.relaxed)
         if llm:
             parts += _section("Language model", [f"{name.replace('_', ' ')}: {count:,}" for name, count in llm.items()])
         parts += _section("Time", [f"{name.replace('_', ' ')}: {seconds:.2f} s" for name, seconds in timings.items()])

@@ -341,6 +341,14 @@ class TestWithoutBrowser:
         assert "<u>" not in made
         assert 'x"y' not in made
 
+    def test_items_are_not_named_twice(self) -> None:
+        item = scripted.RecommendedItem("i", "Heat", 1995, "crime", 0.5, {})
+        result = scripted.TurnResult("s", 1, "", (item,), {}, "rules", "none", "rules")
+        turn = page_html.TurnView("x", reply="One fits.\n1. Heat (1995): crime\nMore?", status="", result=result)
+        made = page_html.turn_html(turn, 0, scripted.FILM_SCHEMA)
+        assert '<div class="cr-reply">One fits.\nMore?</div>' in made
+        assert made.count("Heat") == 1 + len(page_html.MARKS)
+
     def test_api_stays_beside_the_page(self, server: Any) -> None:
         assert httpx.get(f"{server.url}/healthz").json()["status"] == "ok"
         assert httpx.get(f"{server.url}/v1/nope").json()["error"]["code"] == "not_found"
