@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convrec.core.errors import RequestError
 from convrec.serve.cli import CommandGroup, build_cli
 from convrec.serve.services import Services
 
@@ -24,7 +25,10 @@ def services(home: Path | None, verbose: bool) -> Services:
     from convrec.core.settings import load_settings
 
     if home is not None:
-        os.environ["CONVREC_HOME"] = str(home.expanduser().absolute())
+        try:
+            os.environ["CONVREC_HOME"] = str(home.expanduser().absolute())
+        except RuntimeError as error:
+            raise RequestError("--home", str(home), "There is no such user; give a folder") from error
     return Services(load_settings(), open_agent, verbose)
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from convrec.agent.events import Fallback, Finished, TurnResult
 from convrec.core.errors import RequestError
-from convrec.serve.render import fallback_line, plain, status_of
+from convrec.serve.render import fallback_line, item_lines, plain, status_of, without_list
 from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
     from convrec.agent.api import ConversationalAgent
+    from convrec.tools.schema import Schema
 
 MAX_STDIN = 1_000_000
 """Characters read from standard input; the agent's own limit for a message is far below."""
@@ -56,8 +56,14 @@ def run_turn(
     return result
 
 
-def show(result: TurnResult, out: Console, *, as_json: bool) -> None:
-    if as_json:
-        out.file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
-    else:
+def show(result: TurnResult, schema: Schema, out: Console) -> None:
+    """The reply, then its items as a numbered list, each with what its record says."""
+    if not result.items:
         plain(out, result.text)
+        return
+    opening = without_list(result.text, result.items)
+    if opening:
+        plain(out, opening)
+    for number, item in enumerate(result.items, start=1):
+        for text in item_lines(number, item, schema):
+            plain(out, text)

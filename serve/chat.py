@@ -259,23 +259,23 @@ class Chat:
     def _export(self, rest: str) -> None:
         if not rest:
             raise RequestError("/export", rest, "Give the name of a file, for example: /export me.json")
-        file = Path(rest).expanduser()
-        if file.is_dir():
-            raise RequestError("/export", rest, "That is a folder; give the name of a file")
-        if file.exists() and not self._confirm(f"{file} exists. Replace it?"):
-            plain(self.console, "Nothing was written.")
-            return
         document = self.agent.preferences.export(self.user)
         try:
+            file = Path(rest).expanduser()
+            if file.is_dir():
+                raise RequestError("/export", rest, "That is a folder; give the name of a file")
+            if file.exists() and not self._confirm(f"{file} exists. Replace it?"):
+                plain(self.console, "Nothing was written.")
+                return
             write_json(file, document)
-        except OSError as error:
-            raise RequestError("/export", rest, f"It cannot be written: {error.strerror}") from error
+        except (OSError, ValueError, RuntimeError) as error:  # no such user's "~", a null byte, a name too long, ...
+            raise RequestError("/export", rest, f"It cannot be written: {error}. Give another name") from error
         plain(self.console, f"Wrote {len(document['preferences'])} records to {file}")
 
     def _number(self, command: str, rest: str) -> int:
         """1..n for the n items of the last slate."""
-        if rest.isdecimal() and 1 <= int(rest[:4]) <= len(self._slate):
-            return int(rest[:4])
+        if rest.isdecimal() and len(rest) <= 4 and 1 <= int(rest) <= len(self._slate):
+            return int(rest)
         raise RequestError(command, rest, f"Give the number of an item, 1 to {len(self._slate)}")
 
     def _confirm(self, question: str) -> bool:

@@ -94,8 +94,7 @@ def _lazy(group: CommandGroup) -> type[TyperGroup]:
     class Lazy(TyperGroup):
         def _loaded(self) -> None:
             if not self.commands:
-                found: Any = typer.main.get_command(group.load())
-                self.commands.update(found.commands)
+                self.commands.update(typer.main.get_group(group.load()).commands)
 
         def list_commands(self, ctx: Any) -> list[str]:
             self._loaded()
@@ -155,6 +154,8 @@ def ask(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
 ) -> None:
     """One question, one answer: for scripts."""
+    import json
+
     from convrec.serve import ask as asking
     from rich.console import Console
 
@@ -171,7 +172,10 @@ def ask(
             errors=Console(stderr=True),
             quiet=quiet,
         )
-    asking.show(result, Console(), as_json=as_json)
+        if as_json:
+            typer.echo(json.dumps(result.to_json(), ensure_ascii=True))
+        else:
+            asking.show(result, agent.catalogue.schema, Console())
 
 
 def chat(
@@ -270,7 +274,7 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     checks = examine(_services(ctx).settings)
     if as_json:
         document = {"healthy": healthy(checks), "checks": [check.to_json() for check in checks]}
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        typer.echo(json.dumps(document, ensure_ascii=True))
     else:
         show(checks, Console())
     if not healthy(checks):

@@ -19,6 +19,8 @@ from convrec.core.registry import REGISTRY
 from convrec.core.settings import Settings, config_file
 from convrec.core.text import visible
 from convrec.core.version import VERSION
+from convrec.memory.embedders import NAME as EMBEDDER
+from convrec.memory.embedders import MiniLMEmbedder
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.catalogue_file import read_manifest
 from convrec.tools.dataset_fetch import read_manifest as read_fetched
@@ -29,7 +31,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-EMBEDDER = "all-minilm-l6-v2"
 MIN_PYTHON = (3, 11)
 LOW_DISK_BYTES = 3_000_000_000
 """Room for the embedded model (1.1 GB) while it is joined from its parts, and the demo's files."""
@@ -203,8 +204,6 @@ def _index(settings: Settings, folder: Path) -> Check:
     place = pull.path(EMBEDDER, settings)
     if place is None:
         return Check("catalogue", name, "missing", "needs the embedding model", build)
-    from convrec.memory.embedders import MiniLMEmbedder  # noqa: PLC0415 - only here
-
     catalogue: Catalogue | None = None
     try:
         catalogue = Catalogue.open(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from convrec.agent.events import (
@@ -18,17 +18,22 @@ from convrec.agent.events import (
     Understood,
 )
 from convrec.core.text import clean, visible
+from convrec.tools.schema import Role
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from convrec.agent.api import AgentInfo
+    from convrec.core.items import FieldValue
     from convrec.memory.records import Preference
+    from convrec.tools.schema import Schema
 
 LINE_CHARS = 400
 """Longest single line made from untrusted text; the wrap is the terminal's."""
 STATUS_CHARS = 100
+FACT_ROLES = (Role.CATEGORY, Role.DURATION, Role.CERTIFICATE, Role.PERSON, Role.LANGUAGE, Role.COUNTRY, Role.QUALITY)
+"""What of a record is shown under an item; all of it is in ``--json`` and behind ``/why``."""
 SHORT_ID = 8
 """Characters of a preference id that are shown; a shorter prefix works too while it is unique."""
 
@@ -86,6 +91,34 @@ def opening(info: AgentInfo, version: str) -> list[str]:
     return [line(text) for text in lines]
 
 
+def without_list(text: str, items: Sequence[RecommendedItem]) -> str:
+    """``text`` without the numbered list of just these items at its end; as it is when it has none there."""
+    lines = text.rstrip().split("\n")
+    last = lines[-len(items) :]
+    listed = len(last) == len(items) and all(
+        said.startswith(f"{number}. {item.title}")
+        for number, (said, item) in enumerate(zip(last, items, strict=True), 1)
+    )
+    return "\n".join(lines[: -len(items)] if items and listed else lines).rstrip()
+
+
+def item_lines(number: int, item: RecommendedItem, schema: Schema) -> list[str]:
+    """The n-th item with its reason, and below it the facts of its record in the order of the schema."""
+    # Its imports take .3 s; an agent has brought them in before there is an item to show.
+    from convrec.agent.reasons import say  # noqa: PLC0415
+
+    facts = [
+        said
+        for spec in schema.fields
+        if spec.role in FACT_ROLES and (said := say(spec, _field_value(item.fields.get(spec.name))))
+    ]
+    label = f"{item.title} ({item.year})" if item.year is not None else item.title
+    lines = [line(f"{number}. {label}" + (f": {item.reason}" if item.reason else ""))]
+    if facts:
+        lines.append("   " + line(" · ".join(facts)))
+    return lines
+
+
 def evidence_lines(number: int, item: RecommendedItem) -> list[str]:
     """The n-th item's reason and the facts behind it."""
     label = f"{item.title} ({item.year})" if item.year is not None else item.title
@@ -138,6 +171,11 @@ def show_profile(console: Console, preferences: Iterable[Preference]) -> None:
 
 def token_text(event: Token) -> str:
     return visible(event.text)
+
+
+def _field_value(value: Any) -> FieldValue:
+    """A value of ``RecommendedItem.fields``, in which a tuple may have become a list on its way through JSON."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _value(value: Any) -> str:

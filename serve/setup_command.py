@@ -10,14 +10,14 @@ from convrec.core.extras import require
 from convrec.core.pull import path, pull
 from convrec.core.registry import REGISTRY, ModelEntry, entry
 from convrec.core.settings import Settings
+from convrec.memory.embedders import NAME as EMBEDDER
+from convrec.memory.embedders import MiniLMEmbedder
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.demo import ensure_demo
 from convrec.tools.item_index import build_index
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-EMBEDDER = "all-minilm-l6-v2"
 
 
 def run_setup(settings: Settings, *, model: str | None, llm: bool, console: Console) -> None:
@@ -65,8 +65,6 @@ def _pull(model: ModelEntry, settings: Settings, console: Console) -> None:
 
 
 def _index(catalogue: Catalogue, settings: Settings, console: Console) -> None:
-    from convrec.memory.embedders import MiniLMEmbedder  # noqa: PLC0415 - heavy
-
     place = path(EMBEDDER, settings)
     assert place is not None, "it was pulled above"
     with _bar(console, "embedding index") as update:
