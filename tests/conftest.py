@@ -1,0 +1,74 @@
+"""For all tests: a home of their own, settings of their own, and no network but the loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KEPT = {"CONVREC_CACHE", "CONVREC_DATA_MIRROR", "CONVREC_MODELS_SOURCE"}
+"""Where weights and data sets are found on this machine; every other setting is a test's own."""
+
+
+def _own_settings(patch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in os.environ:
+        if name.startswith("CONVREC_") and name not in KEPT:
+            patch.delenv(name)
+    patch.setenv("CONVREC_HOME", str(home))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For fixtures of a module or the session, which come before those of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        _own_settings(patch, tmp_path_factory.mktemp("home"))
+        _forbid_network(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of this test; it does not exist yet."""
+    folder = tmp_path / "convrec-home"
+    _own_settings(monkeypatch, folder)
+    return folder
+
+
+def _forbid_network(patch: pytest.MonkeyPatch) -> None:
+    real_connect, real_connect_ex, real_look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def connect(self: socket.socket, address: Any) -> None:
+        _check(self.family, address)
+        real_connect(self, address)
+
+    def connect_ex(self: socket.socket, address: Any) -> int:
+        _check(self.family, address)
+        return real_connect_ex(self, address)
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        _check(socket.AF_INET, (host,))
+        return real_look_up(host, *args, **kwargs)
+
+    patch.setattr(socket.socket, "connect", connect)
+    patch.setattr(socket.socket, "connect_ex", connect_ex)
+    patch.setattr(socket, "getaddrinfo", look_up)
+
+
+def _check(family: int, address: Any) -> None:
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    host = address[0]
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost", "0.0.0.0", "::"):
+        return
+    try:
+        allowed = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        allowed = False
+    if not allowed:
+        pytest.fail(f"a test reached for {name!r}; tests may use the loopback only")
