@@ -98,7 +98,7 @@ def _stream(url: str, file: ModelFile, target: Path, advance: Advance) -> None:
         if answer.status_code == httpx.codes.OK:
             have = 0  # the server sends the whole file, asked for the rest or not
         with target.open("ab" if have else "wb") as out:
-            for block in answer.iter_raw(BLOCK):
+            for block in answer.iter_raw():  # as they come: what httpx gathers first is lost when it breaks off
                 have += len(block)
                 if have > file.size:
                     raise SourceFailed(f"{url} sends more than the {file.size:,} bytes on record")
