@@ -47,6 +47,7 @@ def list_command(
         return
     table = Table("name", "kind", "size", "licence", "here", "what it is")
     table.columns[2].justify = "right"
+    table.columns[0].no_wrap = True  # to be copied
     for model in REGISTRY.values():
         here = "yes" if places[model.name] is not None else "no"
         table.add_row(model.name, model.kind, f"{model.size / 1e6:,.0f} MB", model.licence, here, model.title)
