@@ -45,12 +45,13 @@ def list_command(
         ]
         typer.echo(json.dumps(document, ensure_ascii=True))
         return
-    table = Table("name", "kind", "size", "licence", "here", "what it is")
-    table.columns[2].justify = "right"
-    table.columns[0].no_wrap = True  # to be copied
+    table = Table("name", "size", "licence", "here", "what it is")
+    table.columns[1].justify = "right"
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for model in REGISTRY.values():
         here = "yes" if places[model.name] is not None else "no"
-        table.add_row(model.name, model.kind, f"{model.size / 1e6:,.0f} MB", model.licence, here, model.title)
+        table.add_row(model.name, f"{model.size / 1e6:,.0f} MB", model.licence, here, model.title)
     Console().print(table)
 
 
