@@ -9,8 +9,9 @@ from convrec.core.items import Item
 from convrec.memory.records import Preference
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.linking import UnknownTitle
+from convrec.tools.references import Mention
 from convrec.tools.schema import FieldSpec, Role
-from convrec.tools.understand import Mention, Understanding
+from convrec.tools.understand import Understanding
 
 MAX_PEOPLE_SAID = 8
 
@@ -74,7 +75,8 @@ def not_found(unknown: Sequence[UnknownTitle], catalogue: Catalogue) -> str:
     lines = []
     for title in unknown:
         near = [catalogue.item(row).label for row in title.suggestions]
-        text = f"I could not find “{title.said}” in this catalogue of {catalogue.size:,} {catalogue.schema.item_noun_plural}."
+        nouns = catalogue.schema.item_noun_plural
+        text = f"I could not find “{title.said}” in this catalogue of {catalogue.size:,} {nouns}."
         if near:
             text += f" The closest I have is {join(near[:2])}; did you mean that?"
         lines.append(text)

@@ -28,7 +28,7 @@ def plan_by_rules(reading: Understanding, request: Request, catalogue: Catalogue
     disliked = [item.label for item in catalogue.items(request.disliked)] if request.disliked else []
     action: Action = "chat"
     if reading.act in ("recommend", "lookup", "feedback", "profile", "forget"):
-        action = reading.act  # type: ignore[assignment]
+        action = reading.act
     return Plan(
         action=action,
         calls=_calls(action, request, rerank),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from convrec.core.text import clean
 from convrec.memory.records import NewPreference, Polarity
@@ -37,17 +36,21 @@ def statements(reading: Understanding, catalogue: Catalogue, session_id: str, tu
                 kind="standing" if condition.standing else "attribute",
                 polarity="unwanted" if condition.negative else "wanted",
                 subject=_subject(condition),
-                text=f"{'always: ' if condition.standing else 'likes: ' if not condition.negative else ''}{condition.label}"[
-                    :500
-                ],
+                text=f"{_prefix(condition)}{condition.label}"[:500],
                 said=said,
                 confidence=0.95 if condition.standing else 0.7,
-                payload={"condition": condition_to_json(replace(condition, standing=condition.standing))},
+                payload={"condition": condition_to_json(condition)},
                 source_session=session_id,
                 source_turn=turn,
             )
         )
     return out
+
+
+def _prefix(condition: Condition) -> str:
+    if condition.standing:
+        return "always: "
+    return "" if condition.negative else "likes: "
 
 
 def item_feedback(item_id: str, label: str, polarity: Polarity, said: str, session_id: str, turn: int) -> NewPreference:

@@ -44,7 +44,7 @@ class Request:
 def interpret(
     reading: Understanding, session: Session, catalogue: Catalogue, remembered: Sequence[Preference]
 ) -> Request:
-    """Bind a reading to the running request and to what is remembered. What is said now wins over what is remembered."""
+    """Bind a reading to the running request and to what is remembered; what is said now wins over what was."""
     request = Request()
     new = list(reading.conditions)
     if reading.person_of is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import Condition, condition_from_json, condition_to_json
-from convrec.tools.understand import Focus
+from convrec.tools.references import Focus
 
 MAX_TURNS_KEPT = 50
 """Turns of text kept for the prompt and the history; what was shown and rejected is kept for the whole session."""
@@ -100,8 +100,8 @@ def add_new(ids: list[str], new: list[str]) -> None:
 def carry_over(old: list[Condition], new: list[Condition]) -> tuple[list[Condition], int]:
     """The conditions of a message that narrows the running request, and how many of them are carried over.
 
-    A new condition replaces an old one on the same slot and of the same sign ("under 90 minutes" after "under two hours");
-    a denial of what was asked for removes it ("no comedies" after "a comedy").
+    A new condition replaces an old one on the same slot and of the same sign ("under 90 minutes" after "under two
+    hours"); a denial of what was asked for removes it ("no comedies" after "a comedy").
     """
     denied = {c.expr.part for c in new if c.negative and hasattr(c.expr, "part")}
     replaced = {(c.slot, c.negative) for c in new if not c.negative}

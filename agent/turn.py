@@ -451,7 +451,7 @@ class Agent:
             },
         )
 
-    # -- the rest of the interface --------------------------------------------------------------------------------------
+    # -- the rest of the interface ------------------------------------------------------------------------------------
 
     def reset(self, *, user: str, session_id: str) -> None:
         self.sessions.delete(user, session_id)

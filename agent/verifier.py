@@ -78,7 +78,7 @@ class Verifier:
             for norm in fold(word).split():
                 if norm in FUNCTION_WORDS or norm in NEUTRAL or len(norm) < 3:
                     continue
-                if not _stems(norm) & self.words:
+                if not _stems(norm) & (self.words | NEUTRAL):
                     return f"“{word}” is not on record"
         return ""
 

@@ -33,11 +33,13 @@ _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
         (r"\bwhere (?:was|is) (?:it|that|this) (?:made|from|filmed)\b|\b(?:what|which) country\b", Role.COUNTRY),
         (
             r"\bwhat(?:'s| is) (?:it|that|this)? ?rated\b|\bage rating\b|\bcertificate\b|"
-            r"\bis (?:it|that|this) (?:\w+ )?(?:ok|okay|suitable|safe|appropriate|fine) for\b|\bis it (?:\w+ )?(?:scary|violent)\b",
+            r"\bis (?:it|that|this) (?:\w+ )?(?:ok|okay|suitable|safe|appropriate|fine) for\b|"
+            r"\bis it (?:\w+ )?(?:scary|violent)\b",
             Role.CERTIFICATE,
         ),
         (
-            r"\bis (?:it|that|this) (?:any )?good\b|\b(?:reviews|critics|score|rotten tomatoes)\b.*\?|\bwell reviewed\?",
+            r"\bis (?:it|that|this) (?:any )?good\b|"
+            r"\b(?:reviews|critics|score|rotten tomatoes)\b.*\?|\bwell reviewed\?",
             Role.QUALITY,
         ),
         (
@@ -52,7 +54,8 @@ _TELL = re.compile(
     r"details (?:on|of|about))\b"
 )
 _HAVE = re.compile(
-    r"\b(?:do you (?:have|know)|have you (?:got|heard of)|is .{1,60} in (?:the|your) (?:catalog(?:ue)?|list|database))\b"
+    r"\b(?:do you (?:have|know)|have you (?:got|heard of)|"
+    r"is .{1,60} in (?:the|your) (?:catalog(?:ue)?|list|database))\b"
 )
 _POLITE = r"\b[\s\w,!.']{0,25}\W*$"
 _SMALL_TALK: tuple[tuple[re.Pattern[str], Act], ...] = (
@@ -78,7 +81,8 @@ WISH = re.compile(
 MORE = re.compile(
     r"\b(?:anything|something|what|who|ones?|any(?:one)?) else\b|"
     r"\bother (?:ones?|films?|movies?|options?|suggestions?)\b|\b(?:show|give) me more\b|"
-    r"\bmore (?:options|suggestions|recommendations|like (?:this|these|that))\b|\banother one\b|\belse by\b|\bany more\b"
+    r"\bmore (?:options|suggestions|recommendations|like (?:this|these|that))\b|"
+    r"\banother one\b|\belse by\b|\bany more\b"
 )
 _FOLLOW_UP = re.compile(r"\?|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b")
 _ABOUT_FILMS = re.compile(r"\b(?:movies?|films?|watch|mood|cinema)\b")

@@ -67,7 +67,7 @@ class ContentModel:
             )
             total += self.config.year
         out = 0.5 * per_row.mean(axis=0) + 0.5 * per_row.max(axis=0)
-        return (out / max(total, 1e-9)).astype(np.float32)
+        return np.asarray(out / max(total, 1e-9), dtype=np.float32)
 
     def fame(self) -> FloatArray:
         """Popularity percentile, float32 (n,), 0..1."""

@@ -30,7 +30,8 @@ WELL_KNOWN = 0.9
 
 _STRONG = (
     r"\b(?:lov(?:e|ed|ing)|lik(?:e|ed)|enjoy(?:ed)?|adored?|hated?|dislik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
-    r"than|similar to|such as|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|in the (?:style|vein) of|"
+    r"than|similar to|such as|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|"
+    r"in the (?:style|vein) of|"
     r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|about|"
     r"who (?:directed|made|wrote|stars in|is in|was in|'s in)|sequel to|version of|instead of|besides|except|not)"
 )
@@ -42,7 +43,8 @@ _CHAIN = re.compile(
     r"^\s*(?:,|&|/|\+|and|or|,\s*and|,\s*or|plus|as well as|but (?:not|hated|loved))\s*(?:the (?:movie|film) )?$"
 )
 _BOUND = re.compile(
-    r"\s*(?:$|[.,;:!?)(\]\"”&/+–-]|(?:and|but|or|because|so|from|with|which|who|that|is|was|were|are|a lot|very|too|as|than|for|"
+    r"\s*(?:$|[.,;:!?)(\]\"”&/+–-]|(?:and|but|or|because|so|from|with|which|who|that|is|was|were|are|a lot|"
+    r"very|too|as|than|for|"
     r"last|yesterday|the other|in (?:19|20)|though|although|recently|already|again|before|please|yet|when|while|it|"
     r"i|we|they|my|if|after|since|not|any|anything|something|what|just|really|because|instead|more|less|only|"
     r"yesterday|tonight|today)\b|'s\b)"
@@ -50,7 +52,8 @@ _BOUND = re.compile(
 _NOUN_AFTER = re.compile(r"\s*(?:movies?|films?|flicks?|stor(?:y|ies)|genre|comed(?:y|ies)|dramas?|thrillers?)\b")
 _QUOTED = re.compile(r"[\"“”«]([^\"“”«»]{1,80})[\"“”»]|(?<!\w)'([^']{2,80})'(?!\w)")
 _JUDGED = re.compile(
-    r"(?: [\w']+){0,3} (?:was|is) (?:\w+ )?(?:great|amazing|awesome|good|fantastic|brilliant|boring|terrible|awful|bad|fun)\b"
+    r"(?: [\w']+){0,3} (?:was|is) (?:\w+ )?"
+    r"(?:great|amazing|awesome|good|fantastic|brilliant|boring|terrible|awful|bad|fun)\b"
 )
 _YEAR_AFTER = re.compile(r"\s*(?:\(\s*((?:18|19|20)\d\d)\s*\)|,?\s*(?:from |of )?((?:18|19|20)\d\d)\b)")
 _SENTENCE_START = re.compile(r"(?:^|[.!?\n]\s*|[\"“]\s*)$")
@@ -88,7 +91,11 @@ class Links:
     unknown: tuple[UnknownTitle, ...] = ()
 
     def spans(self) -> list[tuple[int, int]]:
-        return [(x.start, x.end) for x in (*self.titles, *self.people, *self.unknown)]
+        return [
+            *((x.start, x.end) for x in self.titles),
+            *((x.start, x.end) for x in self.people),
+            *((x.start, x.end) for x in self.unknown),
+        ]
 
 
 @dataclass(slots=True)

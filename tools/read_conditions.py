@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue
@@ -35,7 +36,8 @@ _NOUN = re.compile(
 )
 _CHILDREN = re.compile("|".join(f"(?:{phrase})" for phrase in CHILD_PHRASES))
 _CERTIFICATE = re.compile(
-    r"\b(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R)\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|\b(PG-?13|NC-?17|PG)\b"
+    r"\b(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R)\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|"
+    r"\b(PG-?13|NC-?17|PG)\b"
 )
 _OR_LOWER = re.compile(
     r"\s*(?:-?rated)?\s*(?:or (?:lower|below|under|less|milder|younger)|max(?:imum)?|at most|and (?:below|under))"
@@ -330,7 +332,7 @@ class ConditionReader:
             if m := re.search(r"(?:at least|over|above|minimum(?: of)?|more than)\s+(\d{2,3})\s*(?:%|percent)", low):
                 floor = min(int(m[1]), 100)
             elif m := re.search(
-                r"\b(?:highly|top|best|well)[- ](?:rated|reviewed|regarded|received)\b|\bcritically acclaimed\b|\bacclaimed\b|"
+                r"\b(?:highly|top|best|well)[- ](?:rated|reviewed|regarded|received)\b|\b(?:critically )?acclaimed\b|"
                 r"\b(?:great|good|excellent) reviews\b|\bcritics (?:loved|liked)\b|\bmasterpieces?\b",
                 low,
             ):
@@ -370,10 +372,7 @@ def _not_category(field_name: str, value: str | tuple[str, ...], said: str) -> C
 
 
 def _adjacent(message: Message, window: tuple[Token, ...]) -> bool:
-    return all(
-        re.fullmatch(r"[\s-]+", message.low[a.end : b.start]) is not None
-        for a, b in zip(window, window[1:], strict=False)
-    )
+    return all(re.fullmatch(r"[\s-]+", message.low[a.end : b.start]) is not None for a, b in pairwise(window))
 
 
 def _beside(found: list[_Found], message: Message, start: int, end: int, reader: ConditionReader) -> bool:

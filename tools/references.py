@@ -88,10 +88,10 @@ def find_references(masked: Message, focus: Focus) -> References:
         else:
             continue
         spans.append(m.span())
-    if not out and focus.last is not None and (m := _BACK.search(masked.low)):
-        out.append(Pointer(focus.last, masked.text[m.start() : m.end()].strip(), m.start()))
-        if not _VERB_FIRST.match(m[0]):
-            spans.append(m.span())
+    if not out and focus.last is not None and (back := _BACK.search(masked.low)):
+        out.append(Pointer(focus.last, masked.text[back.start() : back.end()].strip(), back.start()))
+        if not _VERB_FIRST.match(back[0]):
+            spans.append(back.span())
     return References(tuple(out), unclear, tuple(spans))
 
 

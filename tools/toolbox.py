@@ -50,7 +50,7 @@ class FilterTool:
     catalogue: Catalogue
 
     def __call__(self, bus: Candidates, conditions: Sequence[Condition], carried: int = 0) -> None:
-        """Narrow ``bus``; the first ``carried`` conditions come from earlier turns. Sets ``bus.relaxed``/``blocked``."""
+        """Narrow ``bus``; the first ``carried`` conditions come from earlier turns. Sets ``relaxed`` or ``blocked``."""
         hard = [c for c in conditions if c.hard]
         masks = [self._mask(c) for c in hard]
         start = np.zeros(self.catalogue.size, dtype=np.bool_)
@@ -134,7 +134,8 @@ class SearchTool:
 class RankConfig(BaseModel):
     """Weights of the linear fusion over scores scaled to 0..1 within the candidates.
 
-    Set by hand on the demo catalogue's example requests; a learned fusion takes their place where there is training data.
+    Set by hand on the demo catalogue's example requests; a learned fusion takes their place where there is training
+    data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

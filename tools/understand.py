@@ -65,8 +65,8 @@ _STANDING = re.compile(
 )
 _THIRD_PERSON = re.compile(
     r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|boss|"
-    r"roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?(?:lov|lik|hat|watch|enjoy|prefer|want)"
-    r"[^,.;!?]*"
+    r"roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?"
+    r"(?:lov|lik|hat|watch|enjoy|prefer|want)[^,.;!?]*"
 )
 _CONTINUES = re.compile(
     r"^\W*(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
@@ -233,7 +233,8 @@ class Understander:
 def _with_it(message: Message, links: Links) -> str:
     """The lower-case text with every title replaced by "it": "who directed it?"."""
     low = message.low
-    for start, end in sorted(((x.start, x.end) for x in (*links.titles, *links.unknown)), reverse=True):
+    spans = [*((x.start, x.end) for x in links.titles), *((x.start, x.end) for x in links.unknown)]
+    for start, end in sorted(spans, reverse=True):
         low = f"{low[:start]}it{low[end:]}"
     return low
 
