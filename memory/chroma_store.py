@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.core.extras import require
 from convrec.core.items import FloatArray
@@ -63,15 +64,15 @@ class ChromaStore:
 
     Args:
         path: folder of the store; created when missing.
-        embedder_name, dimension: what makes the vectors; recorded at creation and compared at every opening.
+        embedder: what makes the vectors; its name and dimension are recorded at creation and compared at every opening.
 
     Raises:
         MemoryStoreError: the store cannot be opened, or was made with another embedder.
         MissingExtraError: chromadb is not installed.
     """
 
-    def __init__(self, path: Path, embedder_name: str, dimension: int) -> None:
-        self._path, self._dimension = path, dimension
+    def __init__(self, path: Path, embedder: Embedder) -> None:
+        self._path, self._dimension = path, embedder.dimension
         self._lock = threading.RLock()
         self._closed = False
         with self._reported(f"cannot be opened. If it is damaged, move {path} away: a new one is made"):
@@ -83,17 +84,17 @@ class ChromaStore:
                 embedding_function=None,
                 # Only read when the collection is new. Inner product of unit vectors is the cosine, and unlike
                 # Chroma's "cosine" it is 0, not NaN, for the zero vector of a text without features.
-                metadata={"embedder": embedder_name, "dimension": dimension, "layout": LAYOUT},
+                metadata={"embedder": embedder.name, "dimension": embedder.dimension, "layout": LAYOUT},
                 configuration={"hnsw": {"space": "ip", "sync_threshold": SYNC_THRESHOLD, "batch_size": SYNC_THRESHOLD}},
             )
             self._batch = int(self._chroma.get_max_batch_size())
         made = self._collection.metadata or {}
         found = (made.get("embedder"), made.get("dimension"), made.get("layout"))
-        if found != (embedder_name, dimension, LAYOUT):
+        if found != (embedder.name, embedder.dimension, LAYOUT):
             self.close()
             raise MemoryStoreError(
                 f"The preference store {path} was made with the embedder {found[0]} ({found[1]} dimensions, layout "
-                f"{found[2]}), but {embedder_name} ({dimension} dimensions, layout {LAYOUT}) is set. "
+                f"{found[2]}), but {embedder.name} ({embedder.dimension} dimensions, layout {LAYOUT}) is set. "
                 f"Set memory.embedder back, or export the preferences with the old setting and move {path} away."
             )
 

@@ -19,6 +19,8 @@ import pytest
 from convrec.core.embedding import HashingEmbedder
 from convrec.core.errors import MemoryStoreError, ModelError, RequestError
 from convrec.core.items import FloatArray
+from convrec.core.pull import path
+from convrec.core.settings import load_settings
 from convrec.memory.chroma_store import ChromaStore
 from convrec.memory.embedders import MiniLMEmbedder
 from convrec.memory.preferences import PreferenceMemory
@@ -39,7 +41,7 @@ def record(id_: str, **tags: str) -> StoredRecord:
 
 
 def open_chroma(tmp_path: Path) -> ChromaStore:
-    return ChromaStore(tmp_path / "memory", "test", DIMENSION)
+    return ChromaStore(tmp_path / "memory", HashingEmbedder(DIMENSION))
 
 
 @pytest.fixture(params=["in memory", "chroma"])
@@ -187,9 +189,14 @@ class TestChroma:
 
     def test_another_embedder_is_refused(self, tmp_path: Path) -> None:
         open_chroma(tmp_path).close()
-        for name, dimension in (("other", DIMENSION), ("test", 8)):
-            with pytest.raises(MemoryStoreError, match=rf"test \(16.*{name} \({dimension}.*move"):
-                ChromaStore(tmp_path / "memory", name, dimension)
+        with pytest.raises(MemoryStoreError, match=r"hashing-16 \(16 .*hashing-8 \(8 .*move"):
+            ChromaStore(tmp_path / "memory", HashingEmbedder(8))
+
+        class Other(HashingEmbedder):
+            name = "other"  # type: ignore[assignment]
+
+        with pytest.raises(MemoryStoreError, match=r"hashing-16 \(16 .*other \(16 .*move"):
+            ChromaStore(tmp_path / "memory", Other(DIMENSION))
         open_chroma(tmp_path).close()
 
     def test_damaged_file(self, tmp_path: Path) -> None:
@@ -279,7 +286,7 @@ def replace_then_delete(folder: Path) -> None:
 
 def forget_preference(folder: Path) -> None:
     embedder = HashingEmbedder(64)
-    memory = PreferenceMemory(ChromaStore(folder, embedder.name, 64), embedder)
+    memory = PreferenceMemory(ChromaStore(folder, embedder), embedder)
     memory.add("ann", said("hates UNSPEAKABLE", "genres=UNSPEAKABLE", said="I hate UNSPEAKABLE things"))
     memory.add("ann", said("kept", "genres=Kept"))
     new = memory.add("ann", said("loves UNSPEAKABLE", "genres=UNSPEAKABLE"))
@@ -310,7 +317,7 @@ def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Preferenc
     embedder = HashingEmbedder(64)
     store: VectorStore = InMemoryStore()
     if request.param == "chroma":
-        store = ChromaStore(tmp_path / "memory", embedder.name, embedder.dimension)
+        store = ChromaStore(tmp_path / "memory", embedder)
     made = PreferenceMemory(store, embedder)
     yield made
     made.close()
@@ -486,6 +493,31 @@ class TestMiniLM:
             (tmp_path / name).write_text("[]")
         with pytest.raises(ModelError, match="damaged"):
             MiniLMEmbedder(tmp_path)
+
+    @pytest.mark.models
+    def test_vectors_cache_and_precision(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = path("all-minilm-l6-v2", load_settings())
+        if folder is None:
+            pytest.skip("all-minilm-l6-v2 is not pulled")
+        forbid_network(monkeypatch)
+        embedder = MiniLMEmbedder(folder)
+        assert (embedder.name, embedder.dimension) == ("all-minilm-l6-v2", 384)
+        embedder.warm()
+        assert embedder.embed([]).shape == (0, 384)
+        sea, water, tax = embedder.embed(["a film about the sea", "a movie on the ocean", "corporate tax law"])
+        assert sea @ water > 0.6 > 0.3 > sea @ tax
+        texts = ["", "😀", *(f"film {i} " + "about the sea " * (i % 60) for i in range(300))]
+        many = embedder.embed(texts)  # sorted, batched, bfloat16 where there is any
+        assert many.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1.0, atol=1e-5)
+        for row in (0, 1, 2, 61, 150, 301):
+            assert many[row] @ embedder.embed([texts[row]])[0] > 0.9998
+        before = embedder.embed(["asked twice"])
+        monkeypatch.setattr(embedder, "_encode", lambda _: pytest.fail("embedded again"))
+        again = embedder.embed(["asked twice", "asked twice"])
+        np.testing.assert_array_equal(again, np.vstack([before, before]))
+        again[:] = 0.0  # the caller's own array
+        np.testing.assert_array_equal(embedder.embed(["asked twice"]), before)
 
 
 if __name__ == "__main__":
