@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -87,9 +88,6 @@ def test_no_print_no_star_import_no_broad_except() -> None:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """Built with the setuptools of this environment, so that nothing is fetched, from a copy of the sources."""
-    import shutil
-
-    pytest.importorskip("setuptools")
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "source"
     shutil.copytree(
