@@ -1,175 +1,240 @@
-"""What the agent needs of a language model, over any LangChain chat model. No LangChain type leaves this folder."""
+"""What the agent knows of a language model: one small class over any LangChain chat model.
+
+Nothing of LangChain is imported here: a backend is handed in as a function that makes it at first use.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from convrec.core.errors import LLMBadOutput, LLMError
+from convrec.core.errors import LLMBadOutput, LLMTimeout, LLMUnavailable
+from convrec.core.text import clean
 
 if TYPE_CHECKING:
-    from langchain_core.language_models.chat_models import BaseChatModel
-    from langchain_core.messages import BaseMessage
+    from langchain_core.language_models import BaseChatModel
 
-Message: TypeAlias = tuple[Literal["system", "user", "assistant"], str]
-ErrorMapper: TypeAlias = Callable[[Exception], LLMError | None]
-"""Turns a backend's own exception into one of ours; None: it is not the backend's."""
+log = logging.getLogger(__name__)
 
-NOT_LISTED = -15.0
-"""Natural log-probability given to "Yes" or "No" when the backend does not list it among its top tokens."""
+Message = tuple[Literal["system", "user", "assistant"], str]
+
+TOP_LOGPROBS = 20
+"""Alternatives asked for of a first token: the most that the OpenAI API gives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One finished answer. Token counts are 0 where the backend does not report them."""
+    """One finished answer."""
 
     text: str
     prompt_tokens: int
+    """0 when the backend does not count."""
     generated_tokens: int
     seconds: float
     finish_reason: str
-    """stop | length"""
+    """"stop", or "length" when the token limit cut it off."""
 
 
-@dataclass(slots=True)
 class LLM:
-    """Safe for several threads: it holds nothing of a call."""
+    """A language model of some tier. Thread-safe; the backend is made at first use or by :meth:`warm`, once.
 
-    name: str
-    tier: str
-    load: Callable[[], BaseChatModel]
-    """Makes the chat model; called once, at first use."""
-    map_error: ErrorMapper
-    schema_format: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """The keyword arguments that make this backend decode under a JSON schema."""
-    logprobs: bool = True
-    shutdown: Callable[[], None] | None = None
-    _model: BaseChatModel | None = field(init=False, default=None)
-    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    Args:
+        load: makes the chat model; raises LLMUnavailable or MissingExtraError when it cannot.
+        name: the model's name, as shown to users and recorded with what it said.
+        tier: "served", "embedded" or "scripted".
+        timeout_s: longest time that one call may take, seconds. Backends keep to it while they wait; a stream is cut
+            off between two pieces.
+        concurrency: how many calls the backend runs at once with profit.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], BaseChatModel],
+        *,
+        name: str,
+        tier: str,
+        timeout_s: float = 60.0,
+        concurrency: int = 1,
+    ) -> None:
+        self.name, self.tier = name, tier
+        self.timeout_s, self.concurrency = timeout_s, concurrency
+        self._load = load
+        self._chat: BaseChatModel | None = None
+        self._closed = False
+        self._lock = threading.Lock()
 
     def complete(
         self,
         messages: Sequence[Message],
         *,
-        schema: Mapping[str, Any] | None = None,
+        schema: dict[str, Any] | None = None,
         max_tokens: int = 256,
         temperature: float = 0.0,
     ) -> Completion:
-        """One answer. With ``schema`` the text is JSON under it.
+        """The whole answer. With ``schema`` (JSON Schema) decoding is constrained to it.
+
+        A free answer that hit ``max_tokens`` is returned, with finish_reason "length"; JSON that hit it is no JSON.
 
         Raises:
-            LLMBadOutput: empty; or, with a schema, cut off or not JSON.
-            LLMTimeout, LLMUnavailable: the backend did not answer.
+            LLMBadOutput: empty; or, with ``schema``, cut off or not JSON.
+            LLMTimeout: no answer in time.
+            LLMUnavailable: the backend is gone or cannot be started.
+            LLMError: the backend refused the request, for instance a prompt longer than its context.
         """
-        extra = self.schema_format(schema) if schema is not None else {}
-        started = time.perf_counter()
-        answer = self._call(messages, max_tokens=max_tokens, temperature=temperature, **extra)
-        done = _completion(answer, time.perf_counter() - started)
-        if not done.text.strip():
-            raise LLMBadOutput(f"{self.name} answered nothing (finish reason: {done.finish_reason})")
+        kwargs: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
         if schema is not None:
-            if done.finish_reason == "length":
-                raise LLMBadOutput(f"{self.name}'s JSON was cut off after {max_tokens} tokens: {done.text[:120]!r}")
-            try:
-                json.loads(done.text)
-            except ValueError as error:
-                raise LLMBadOutput(f"{self.name} did not answer with JSON: {done.text[:120]!r}") from error
-        return done
+            kwargs["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        start = time.perf_counter()
+        answer = self._ready().invoke(list(messages), **kwargs)
+        usage = answer.usage_metadata
+        completion = Completion(
+            text=str(answer.text),
+            prompt_tokens=usage["input_tokens"] if usage else 0,
+            generated_tokens=usage["output_tokens"] if usage else 0,
+            seconds=time.perf_counter() - start,
+            finish_reason=_finish(answer.response_metadata),
+        )
+        _check(completion, max_tokens, schema)
+        return completion
 
     def stream(
         self, messages: Sequence[Message], *, max_tokens: int = 256, temperature: float = 0.0
     ) -> Iterator[str | Completion]:
-        """Pieces of the answer as they come, last the :class:`Completion`. Closing the iterator stops the backend."""
-        started = time.perf_counter()
-        total: Any = None
+        """Pieces of text as they are made, last the Completion. Closing the iterator stops the backend.
+
+        Raises:
+            LLMError: as in :meth:`complete`; what was yielded so far stands.
+        """
+        start = time.perf_counter()
+        pieces: list[str] = []
+        prompt_tokens = generated_tokens = 0
+        metadata: dict[str, Any] = {}
+        source = self._ready().stream(list(messages), max_tokens=max_tokens, temperature=temperature)
         try:
-            for chunk in self.model().stream(_to_langchain(messages), max_tokens=max_tokens, temperature=temperature):
-                total = chunk if total is None else total + chunk
-                if isinstance(chunk.content, str) and chunk.content:
-                    yield chunk.content
-        except Exception as error:
-            raise self._mapped(error) from error
-        done = _completion(total, time.perf_counter() - started) if total is not None else None
-        if done is None or not done.text.strip():
-            raise LLMBadOutput(f"{self.name} answered nothing")
-        yield done
+            for chunk in source:
+                if usage := chunk.usage_metadata:
+                    prompt_tokens = usage["input_tokens"] or prompt_tokens
+                    generated_tokens = usage["output_tokens"] or generated_tokens
+                metadata |= chunk.response_metadata
+                if text := str(chunk.text):
+                    pieces.append(text)
+                    yield text
+                if time.perf_counter() - start > self.timeout_s:
+                    raise LLMTimeout(f"{self.name} was not done after {self.timeout_s:g} s; stopped")
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+        if "finish_reason" not in metadata:
+            raise LLMUnavailable(f"{self.name} broke off after {len(pieces)} pieces without ending its answer")
+        completion = Completion(
+            "".join(pieces), prompt_tokens, generated_tokens, time.perf_counter() - start, _finish(metadata)
+        )
+        _check(completion, max_tokens, None)
+        yield completion
 
     def yes_no(self, prompts: Sequence[Sequence[Message]]) -> list[float] | None:
-        """log p(yes) - log p(no) of the first token of each answer, natural log; None: no log-probabilities here.
+        """For each prompt, log p(yes) - log p(no) of the answer's first token, in nats; None without log-probabilities.
 
-        Prompts are sent one after another, so that a shared prefix is evaluated once.
+        All spellings of a word ("Yes", " yes", "YES") among the :data:`TOP_LOGPROBS` likeliest tokens count together.
+        A word that is not among them gets the probability of the last one that is, so the margin is then a lower bound
+        of its size; 0.0 when neither is. The first prompt is asked alone, so that a shared beginning is evaluated once.
+
+        Raises:
+            LLMError: as in :meth:`complete`.
         """
-        if not self.logprobs:
+        if not prompts:
+            return []
+        first = self._margin(prompts[0])
+        if first is None:
             return None
-        out: list[float] = []
-        for prompt in prompts:
-            answer = self._call(prompt, max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=20)
-            content = (answer.response_metadata.get("logprobs") or {}).get("content")
-            if not content:
-                return None
-            out.append(_log_odds(content[0].get("top_logprobs") or []))
-        return out
+        rest = prompts[1:]
+        if self.concurrency > 1 and len(rest) > 1:
+            with ThreadPoolExecutor(min(self.concurrency, len(rest)), thread_name_prefix="convrec-yes-no") as pool:
+                margins = list(pool.map(self._margin, rest))
+        else:
+            margins = [self._margin(prompt) for prompt in rest]
+        found = [first, *(margin for margin in margins if margin is not None)]
+        return found if len(found) == len(prompts) else None
 
-    def warm(self, messages: Sequence[Message]) -> None:
-        """Load the model and evaluate a fixed prefix, so that it is cached."""
-        self._call([*messages, ("user", ".")], max_tokens=1, temperature=0.0)
+    def warm(self, messages: Sequence[Message] = ()) -> None:
+        """Start the backend and evaluate ``messages``, the fixed beginning of later prompts. Safe from any thread.
 
-    def model(self) -> BaseChatModel:
-        with self._lock:
-            if self._model is None:
-                try:
-                    self._model = self.load()
-                except Exception as error:
-                    raise self._mapped(error) from error
-            return self._model
+        Raises:
+            LLMError: as in :meth:`complete`.
+        """
+        start = time.perf_counter()
+        chat = self._ready()
+        if messages:
+            # Many chat templates want a user's turn; what comes before it is the same as in later prompts.
+            closed = [*messages] if messages[-1][0] == "user" else [*messages, ("user", ".")]
+            chat.invoke(closed, max_tokens=1, temperature=0.0)
+        log.debug("%s warm after %.2f s", self.name, time.perf_counter() - start)
 
     def close(self) -> None:
-        """Give the model's memory back; a later call loads it again."""
+        """Free the backend; later calls raise LLMUnavailable. May be called twice."""
         with self._lock:
-            if self._model is not None and self.shutdown is not None:
-                self.shutdown()
-            self._model = None
+            chat, self._chat, self._closed = self._chat, None, True
+        close = getattr(chat, "close", None)
+        if close is not None:
+            close()
 
-    def _call(self, messages: Sequence[Message], **options: Any) -> BaseMessage:
+    def _ready(self) -> BaseChatModel:
+        with self._lock:
+            if self._closed:
+                raise LLMUnavailable(f"{self.name} was closed")
+            if self._chat is None:
+                self._chat = self._load()
+            return self._chat
+
+    def _margin(self, prompt: Sequence[Message]) -> float | None:
+        answer = self._ready().invoke(
+            list(prompt), max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=TOP_LOGPROBS
+        )
+        content = (answer.response_metadata.get("logprobs") or {}).get("content")
+        return margin(content[0].get("top_logprobs") or []) if content else None
+
+
+def margin(alternatives: Sequence[Mapping[str, Any]]) -> float | None:
+    """log p(yes) - log p(no) of a first token's alternatives (``token``, ``logprob``); None when there are none."""
+    if not alternatives:
+        return None
+    sums = {"yes": -math.inf, "no": -math.inf}
+    lowest = 0.0
+    for alternative in alternatives:
+        logprob = float(alternative["logprob"])
+        if not math.isfinite(logprob):  # some servers send -inf for a token that cannot be
+            continue
+        lowest = min(lowest, logprob)
+        word = "".join(c for c in str(alternative["token"]) if c.isascii() and c.isalpha()).lower()
+        if word in sums:
+            high, low = max(sums[word], logprob), min(sums[word], logprob)
+            sums[word] = high + math.log1p(math.exp(low - high))
+    yes, no = (max(value, lowest) for value in sums.values())
+    return yes - no
+
+
+def _finish(metadata: Mapping[str, Any]) -> str:
+    return "length" if metadata.get("finish_reason") == "length" else "stop"
+
+
+def _check(completion: Completion, max_tokens: int, schema: dict[str, Any] | None) -> None:
+    if schema is not None and completion.finish_reason == "length":
+        raise LLMBadOutput(
+            f"the JSON answer was cut off after {completion.generated_tokens} tokens (limit {max_tokens}): "
+            f"{clean(completion.text, 200)!r}"
+        )
+    if not completion.text.strip():
+        raise LLMBadOutput("the answer is empty")
+    if schema is not None:
         try:
-            return self.model().invoke(_to_langchain(messages), **options)
-        except Exception as error:
-            raise self._mapped(error) from error
-
-    def _mapped(self, error: Exception) -> Exception:
-        """The error as one of ours when it is the backend's, else itself: a defect of ours must not be hidden."""
-        if isinstance(error, LLMError):
-            return error
-        return self.map_error(error) or error
-
-
-def _to_langchain(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    return [("human" if role == "user" else "ai" if role == "assistant" else role, text) for role, text in messages]
-
-
-def _completion(answer: Any, seconds: float) -> Completion:
-    usage = answer.usage_metadata or {}
-    reason = str(answer.response_metadata.get("finish_reason") or "stop")
-    text = answer.content if isinstance(answer.content, str) else str(answer.text)
-    return Completion(
-        text=text,
-        prompt_tokens=int(usage.get("input_tokens", 0)),
-        generated_tokens=int(usage.get("output_tokens", 0)),
-        seconds=seconds,
-        finish_reason="length" if reason == "length" else "stop",
-    )
-
-
-def _log_odds(top: Sequence[Mapping[str, Any]]) -> float:
-    best = {"yes": NOT_LISTED, "no": NOT_LISTED}
-    for entry in top:
-        word = str(entry.get("token", "")).strip().lower()
-        value = float(entry.get("logprob", NOT_LISTED))
-        if word in best and math.isfinite(value):
-            best[word] = max(best[word], value)
-    return best["yes"] - best["no"]
+            json.loads(completion.text)
+        except ValueError as error:
+            raise LLMBadOutput(f"the answer is not JSON ({error}): {clean(completion.text, 200)!r}") from error

@@ -1,129 +1,139 @@
-"""Which language model answers: the served one, the embedded one, or none."""
+"""Which language model answers: a served one, the embedded one, or none."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convrec.agent.llm.base import LLM
-from convrec.core.errors import LLMError, LLMUnavailable, MissingExtraError
+from convrec.core.errors import LLMUnavailable, MissingExtraError, SettingsError
 from convrec.core.extras import installed
 from convrec.core.pull import path as model_path
+from convrec.core.registry import entry
 from convrec.core.settings import Settings
 
 if TYPE_CHECKING:
-    from langchain_core.language_models.chat_models import BaseChatModel
+    from convrec.agent.llm.xllamacpp_chat import XllamacppChat
+
+SERVED_CONCURRENCY = 8
+"""Calls sent to an endpoint at once; servers batch them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
+    """The model that answers, if any."""
+
     llm: LLM | None
     tier: str
+    """served | embedded | none"""
     note: str
-    """Which tier was taken and why, in words."""
+    """Which tier was taken and why the ones before it were not, in words."""
 
 
 def resolve(settings: Settings) -> Resolved:
-    """The tier of the settings; ``auto`` takes the first that is there and says which and why. No model is loaded.
+    """The tier of the settings; ``auto`` takes the first that is there. No model is loaded yet.
 
     Raises:
         LLMUnavailable, MissingExtraError: a tier that was asked for by name is not there; never another one instead.
+        UnknownModelError, SettingsError: the embedded model of the settings is none.
     """
     match settings.tier:
         case "none":
-            return Resolved(None, "none", "rules only, as asked")
+            return Resolved(None, "none", "rules and templates only, as asked")
         case "served":
-            return Resolved(served(settings), "served", f"served at {settings.llm.base_url}, as asked")
+            llm = served(settings)
+            return Resolved(llm, "served", f"{llm.name} at {settings.llm.base_url}, as asked")
         case "embedded":
-            return Resolved(embedded(settings), "embedded", "embedded model, as asked")
-    why: list[str] = []
-    if settings.llm.base_url is not None:
-        try:
-            return Resolved(served(settings), "served", f"an endpoint answers at {settings.llm.base_url}")
-        except (LLMError, MissingExtraError) as error:
-            why.append(f"served: {error}")
+            llm = embedded(settings)
+            return Resolved(llm, "embedded", f"{llm.name} in this process, as asked")
+        case "auto":
+            return _first(settings)
+
+
+def _first(settings: Settings) -> Resolved:
+    passed_over: list[str] = []
+    if settings.llm.base_url is None:
+        passed_over.append("no served model is set (CONVREC_LLM__BASE_URL)")
     else:
-        why.append("served: no CONVREC_LLM__BASE_URL set")
+        try:
+            llm = served(settings)
+        except (LLMUnavailable, MissingExtraError) as error:
+            passed_over.append(f"no served model: {error}")
+        else:
+            return Resolved(llm, "served", f"{llm.name} at {settings.llm.base_url}")
     try:
-        return Resolved(embedded(settings), "embedded", f"embedded model is here ({'; '.join(why)})")
-    except (LLMError, MissingExtraError) as error:
-        why.append(f"embedded: {error}")
-    return Resolved(None, "none", f"rules only ({'; '.join(why)})")
+        llm = embedded(settings)
+    except (LLMUnavailable, MissingExtraError) as error:
+        passed_over.append(f"no embedded model: {error}")
+    else:
+        return Resolved(llm, "embedded", f"{llm.name} in this process; {'; '.join(passed_over)}")
+    return Resolved(None, "none", f"rules and templates only; {'; '.join(passed_over)}")
 
 
 def served(settings: Settings) -> LLM:
-    """The endpoint of the settings, once it has answered."""
+    """The model at the endpoint of the settings, which has been asked for its list of models.
+
+    Raises:
+        LLMUnavailable: no endpoint is set, it does not answer, or it has no such model.
+        MissingExtraError: the client library is not installed.
+    """
     base_url = settings.llm.base_url
     if base_url is None:
-        raise LLMUnavailable("tier served needs an endpoint. Set CONVREC_LLM__BASE_URL=http://127.0.0.1:8000/v1")
-    for library in ("langchain_core", "langchain_openai"):
-        if not installed(library):
-            raise MissingExtraError(library, "served-llm", "a served language model")
-    from convrec.agent.llm import openai_compatible as adapter  # noqa: PLC0415 - heavy
+        raise LLMUnavailable(
+            "tier 'served' needs an OpenAI-compatible endpoint. Set CONVREC_LLM__BASE_URL, "
+            "for example http://127.0.0.1:8000/v1, or choose another tier"
+        )
+    _need(("langchain_core", "langchain_openai"), "served-llm", "a served language model")
+    from convrec.agent.llm.openai_compatible import list_models, served_chat  # noqa: PLC0415 - heavy
 
-    key = os.environ.get(settings.llm.api_key_env, "none")
-    names = adapter.list_models(base_url, key)
-    model = settings.llm.model or (names[0] if names else "")
-    if not model:
+    key = os.environ.get(settings.llm.api_key_env) or "none"
+    names = list_models(base_url, key)
+    if not names:
         raise LLMUnavailable(f"{base_url} serves no model")
-    if names and model not in names:
-        raise LLMUnavailable(f"{base_url} does not serve {model!r}; it has: {', '.join(names[:10])}")
+    model = settings.llm.model or names[0]
+    if model not in names:
+        raise LLMUnavailable(
+            f"{base_url} does not serve {model!r} (CONVREC_LLM__MODEL). It has: {', '.join(names[:10])}"
+        )
+    timeout_s = settings.llm.timeout_s
     return LLM(
+        lambda: served_chat(base_url, model, key, timeout_s),
         name=model,
         tier="served",
-        load=lambda: adapter.chat_model(base_url, model, key, settings.llm.timeout_s),
-        map_error=adapter.map_error,
-        schema_format=adapter.schema_format,
+        timeout_s=timeout_s,
+        concurrency=SERVED_CONCURRENCY,
     )
 
 
 def embedded(settings: Settings) -> LLM:
-    """The embedded model of the settings. It is loaded at first use."""
+    """The embedded model of the settings, loaded at first use.
+
+    Raises:
+        LLMUnavailable: its file is not pulled.
+        MissingExtraError: xllamacpp is not installed.
+        UnknownModelError, SettingsError: the setting names no language model.
+    """
     name = settings.llm.embedded_model
-    for library in ("langchain_core", "xllamacpp"):
-        if not installed(library):
-            raise MissingExtraError(library, "local-llm", "the embedded language model")
+    if entry(name).kind != "llm-gguf":
+        raise SettingsError(f"CONVREC_LLM__EMBEDDED_MODEL = {name!r} is no language model. See: convrec models list")
+    _need(("langchain_core", "xllamacpp"), "local-llm", "the embedded language model")
     file = model_path(name, settings)
     if file is None:
-        raise LLMUnavailable(f"embedded model {name} is not here. Run: convrec models pull {name}")
-    holder: list[Any] = []
+        raise LLMUnavailable(f"the model {name} is not here. Run: convrec models pull {name}")
 
-    def load() -> BaseChatModel:
+    def load() -> XllamacppChat:
         from convrec.agent.llm.xllamacpp_chat import XllamacppChat  # noqa: PLC0415 - heavy
 
-        model = XllamacppChat(
-            path=file,
-            threads=settings.llm.threads or os.cpu_count() or 1,
-            context=settings.llm.context,
-            timeout_s=settings.llm.timeout_s,
+        options = settings.llm
+        return XllamacppChat(
+            model_path=file, threads=options.threads, context=options.context, timeout_s=options.timeout_s
         )
-        holder[:] = [model]
-        return model
 
-    def shutdown() -> None:
-        for model in holder:
-            model.stop()
-        holder.clear()
-
-    return LLM(
-        name=name,
-        tier="embedded",
-        load=load,
-        map_error=_map_error,
-        schema_format=_grammar,
-        shutdown=shutdown,
-    )
+    return LLM(load, name=name, tier="embedded", timeout_s=settings.llm.timeout_s)
 
 
-def _grammar(schema: Mapping[str, Any]) -> dict[str, Any]:
-    from convrec.agent.llm.xllamacpp_chat import compact_grammar  # noqa: PLC0415 - heavy
-
-    return compact_grammar(schema)
-
-
-def _map_error(error: Exception) -> LLMError | None:
-    from convrec.agent.llm.xllamacpp_chat import map_error  # noqa: PLC0415 - heavy
-
-    return map_error(error)
+def _need(libraries: tuple[str, ...], extra: str, what_for: str) -> None:
+    for library in libraries:
+        if not installed(library):
+            raise MissingExtraError(library, extra, what_for)

@@ -1,36 +1,60 @@
-"""A chat model that answers from a script: for tests, demonstrations of failure, and work on the rest of the agent."""
+"""A chat model that says what it is told to: for tests, and for showing what the agent does when a model fails."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from convrec.agent.llm.base import LLM, Message
-from convrec.core.errors import LLMError
+from convrec.core.errors import LLMError, LLMTimeout
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict, PrivateAttr
 
-Answerer = Callable[[Sequence[Message], Mapping[str, Any] | None], str]
-"""(messages, schema or None) -> answer. It may raise an :class:`LLMError`."""
-YesNo = Callable[[Sequence[Message]], float]
-"""messages -> log p(yes) - log p(no)"""
+Answer = str | LLMError
+"""What is said, or the error that is raised."""
+AnswerFunction = Callable[[list[Message], dict[str, Any] | None], Answer]
+"""(messages, JSON schema or None) -> answer."""
+
+_TOKEN = re.compile(r"\s*\S+")
+_ROLES: dict[str, Literal["system", "user", "assistant"]] = {"system": "system", "human": "user", "ai": "assistant"}
 
 
 class ScriptedChat(BaseChatModel):
-    """Answers from a function or a list, in order; the last one repeats. Token counts are words."""
+    """Answers from a list, in order, the last one again and again, or from a function.
+
+    A word counts as a token; a stream comes word by word.
+
+    Failures are scripted as answers: an LLMError is raised, any text that is no JSON is garbage to a schema call, an
+    answer longer than ``max_tokens`` words is cut off.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    answer: Answerer
-    yes_no: YesNo | None = None
-    seen: list[list[Message]] = []  # noqa: RUF012 - pydantic copies defaults
-    """The prompts it was given, oldest first."""
-    _turn: int = PrivateAttr(default=0)
+    answers: list[Answer] | AnswerFunction
+    yes_no: Callable[[list[Message]], float] | None = None
+    """Margin log p(yes) - log p(no) of a prompt; None: this model gives no log-probabilities."""
+    delay_s: float = 0.0
+    """Time before each word."""
+    timeout_s: float = 60.0
+    break_after: int | None = None
+    """Words after which a stream breaks off, as when a server dies."""
+
+    _calls: list[tuple[list[Message], dict[str, Any] | None]] = PrivateAttr(default_factory=list)
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _next: int = PrivateAttr(default=0)
+
+    @property
+    def calls(self) -> list[tuple[list[Message], dict[str, Any] | None]]:
+        """What was asked so far: (messages, schema) per call, yes/no calls included."""
+        return self._calls
 
     @property
     def _llm_type(self) -> str:
@@ -43,19 +67,16 @@ class ScriptedChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        plain = _plain(messages)
-        self.seen.append(plain)
-        metadata: dict[str, Any] = {"finish_reason": "stop"}
-        if kwargs.get("logprobs") and self.yes_no is not None:
-            metadata["logprobs"] = {"content": [{"top_logprobs": _top(self.yes_no(plain))}]}
-            text = "Yes"
-        else:
-            text = self.answer(plain, kwargs.get("schema"))
-        limit = kwargs.get("max_tokens")
-        words = text.split(" ")
-        if limit is not None and len(words) > limit:
-            text, metadata["finish_reason"] = " ".join(words[:limit]), "length"
-        message = AIMessage(content=text, usage_metadata=_usage(plain, text), response_metadata=metadata)
+        asked = _plain(messages)
+        if kwargs.get("logprobs"):
+            return self._first_token(asked)
+        words, reason = self._words(asked, kwargs)
+        if self.delay_s * len(words) > self.timeout_s:
+            raise LLMTimeout(f"scripted model: no answer after {self.timeout_s:g} s")
+        time.sleep(self.delay_s * len(words))
+        message = AIMessage(
+            "".join(words), usage_metadata=_usage(asked, len(words)), response_metadata={"finish_reason": reason}
+        )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _stream(
@@ -65,58 +86,83 @@ class ScriptedChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        whole = self._generate(messages, stop, run_manager, **kwargs).generations[0].message
-        words = str(whole.text).split(" ")
+        asked = _plain(messages)
+        words, reason = self._words(asked, kwargs)
         for number, word in enumerate(words):
-            piece = word if number == len(words) - 1 else f"{word} "
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-        last = AIMessageChunk(
-            content="",
-            usage_metadata=whole.usage_metadata if isinstance(whole, AIMessage) else None,
-            response_metadata=whole.response_metadata,
+            if number == self.break_after:
+                return
+            time.sleep(self.delay_s)
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+        yield ChatGenerationChunk(
+            message=AIMessageChunk(
+                content="", usage_metadata=_usage(asked, len(words)), response_metadata={"finish_reason": reason}
+            )
         )
-        yield ChatGenerationChunk(message=last)
+
+    def _words(self, asked: list[Message], kwargs: dict[str, Any]) -> tuple[list[str], str]:
+        schema = kwargs.get("response_format", {}).get("json_schema", {}).get("schema")
+        with self._lock:
+            self._calls.append((asked, schema))
+            number, self._next = self._next, self._next + 1
+        if isinstance(self.answers, list):
+            answer = self.answers[min(number, len(self.answers) - 1)]
+        else:
+            answer = self.answers(asked, schema)
+        if isinstance(answer, LLMError):
+            raise answer
+        words = _TOKEN.findall(answer)
+        limit = int(kwargs.get("max_tokens") or len(words))
+        return words[:limit], "length" if len(words) > limit else "stop"
+
+    def _first_token(self, asked: list[Message]) -> ChatResult:
+        with self._lock:
+            self._calls.append((asked, None))
+        metadata: dict[str, Any] = {"finish_reason": "length"}
+        if self.yes_no is not None:
+            score = self.yes_no(asked)
+            # Two words whose probabilities sum to 1 and whose log-odds are the score.
+            metadata["logprobs"] = {
+                "content": [
+                    {
+                        "token": "Yes" if score > 0 else "No",
+                        "top_logprobs": [
+                            {"token": "Yes", "logprob": -math.log1p(math.exp(-score))},
+                            {"token": "No", "logprob": -math.log1p(math.exp(score))},
+                        ],
+                    }
+                ]
+            }
+        message = AIMessage("Yes", usage_metadata=_usage(asked, 1), response_metadata=metadata)
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 def scripted(
-    answers: Answerer | Sequence[str] | LLMError, *, yes_no: YesNo | None = None, name: str = "scripted"
+    answers: Sequence[Answer] | AnswerFunction | LLMError,
+    *,
+    yes_no: Callable[[list[Message]], float] | None = None,
+    name: str = "scripted",
+    timeout_s: float = 60.0,
+    **options: Any,
 ) -> LLM:
-    """An :class:`LLM` over a script: a function, a list of answers, or an error that every call raises."""
+    """An :class:`LLM` over a :class:`ScriptedChat`: a list, a function, or an error that every call raises.
+
+    ``options`` are the other fields of :class:`ScriptedChat`.
+
+    >>> scripted(["Hello."]).complete([("user", "Hi")]).text
+    'Hello.'
+    """
     if isinstance(answers, LLMError):
-        problem = answers
-
-        def answer(_: Sequence[Message], __: Mapping[str, Any] | None) -> str:
-            raise problem
-    elif callable(answers):
-        answer = answers
+        script: list[Answer] | AnswerFunction = [answers]
     else:
-        queue = list(answers)
-
-        def answer(_: Sequence[Message], __: Mapping[str, Any] | None) -> str:
-            return queue.pop(0) if len(queue) > 1 else queue[0]
-
-    model = ScriptedChat(answer=answer, yes_no=yes_no)
-    return LLM(
-        name=name,
-        tier="embedded",
-        load=lambda: model,
-        map_error=lambda _: None,
-        schema_format=lambda schema: {"schema": schema},
-        logprobs=yes_no is not None,
-    )
+        script = answers if callable(answers) else list(answers)
+    chat = ScriptedChat(answers=script, yes_no=yes_no, timeout_s=timeout_s, **options)
+    return LLM(lambda: chat, name=name, tier="scripted", timeout_s=timeout_s)
 
 
 def _plain(messages: Sequence[BaseMessage]) -> list[Message]:
-    roles: dict[str, Any] = {"human": "user", "ai": "assistant", "system": "system"}
-    return [(roles[m.type], str(m.text)) for m in messages]
+    return [(_ROLES[message.type], str(message.text)) for message in messages]
 
 
-def _usage(messages: Sequence[Message], text: str) -> UsageMetadata:
-    prompt, generated = sum(len(m[1].split()) for m in messages), len(text.split())
+def _usage(asked: Sequence[Message], generated: int) -> UsageMetadata:
+    prompt = sum(len(text.split()) for _, text in asked)
     return UsageMetadata(input_tokens=prompt, output_tokens=generated, total_tokens=prompt + generated)
-
-
-def _top(log_odds: float) -> list[dict[str, Any]]:
-    """Two tokens whose log-probabilities differ by ``log_odds``."""
-    yes = -math.log1p(math.exp(-log_odds))
-    return [{"token": "Yes", "logprob": yes}, {"token": "No", "logprob": yes - log_odds}]

@@ -1,70 +1,182 @@
-"""The adapter of xllamacpp: llama.cpp in this process, as a LangChain chat model."""
+"""A GGUF model inside this process: a LangChain chat model over xllamacpp's server engine."""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
+import logging
+import os
 import queue
 import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from convrec.core.errors import LLMError, LLMTimeout, LLMUnavailable
 from convrec.core.extras import require
+from convrec.core.text import clean
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, convert_to_openai_messages
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict, PrivateAttr
 
-PROMPT_CACHE_MIB = 512
-"""Host memory for prompts evaluated earlier: the fixed prefixes of planner, reranker and reply stay warm in it."""
-SLOTS = 2
-"""Requests evaluated at once; further ones wait in the server's queue."""
-_ROLES = {"human": "user", "ai": "assistant", "system": "system"}
+log = logging.getLogger(__name__)
+
+PREFIX_CACHE_MIB = 1024
+"""Main memory for the states of earlier prompts, so that several fixed beginnings stay evaluated (28 kB a token on the
+1.5B model)."""
+LOOK_S = 0.25
+"""How long the processor is watched before the number of threads is chosen, seconds."""
+CLOSE_S = 20.0
+"""Longest wait at closing for a call that is under way, seconds."""
+_PASSED = ("max_tokens", "temperature", "logprobs", "top_logprobs", "seed")
+_CONTEXT_ERROR = "exceed_context_size_error"
+
+
+class Engine:
+    """The loaded model. Calls from several threads queue; each may be given up at any time.
+
+    Raises:
+        MissingExtraError: xllamacpp is not installed.
+        LLMUnavailable: the file cannot be loaded.
+    """
+
+    def __init__(self, path: Path, *, threads: int, context: int) -> None:
+        library = require("xllamacpp", "local-llm", "the embedded language model")
+        if not path.is_file():
+            raise LLMUnavailable(f"there is no model file {path}")
+        self.key = secrets.token_urlsafe(24)
+        """Key of the engine's HTTP endpoint, which xllamacpp always opens on a free local port."""
+        self._server: Any = self._start(library, path, threads or free_cores(), context)
+        self._guard = threading.Lock()
+        self._running: dict[threading.Thread, threading.Event] = {}
+        # A call that is under way while the interpreter goes down would crash it.
+        atexit.register(self.close)
+
+    def _start(self, library: Any, path: Path, threads: int, context: int) -> Any:
+        params = library.CommonParams()
+        params.model.path = str(path)
+        params.n_ctx = context
+        params.n_parallel = 1  # one slot: turns queue, and greedy answers do not depend on who else asks
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.cache_ram_mib = PREFIX_CACHE_MIB
+        params.fit_params = False
+        params.warmup = False
+        params.verbosity = -1  # no log on standard error
+        params.hostnames = ["127.0.0.1"]
+        params.api_keys = [self.key]
+        params.endpoint_slots = False  # it would show prompts
+        start = time.perf_counter()
+        try:
+            server = library.Server(params)
+        except RuntimeError as error:
+            raise LLMUnavailable(
+                f"{path} could not be loaded: {error} Is it a whole GGUF file, and is there memory for it and for a "
+                f"context of {context} tokens (CONVREC_LLM__CONTEXT)?"
+            ) from error
+        log.info("loaded %s on %d threads in %.2f s", path.name, threads, time.perf_counter() - start)
+        return server
+
+    @property
+    def address(self) -> str:
+        """Base address of the engine's own HTTP endpoint; it asks for :attr:`key`."""
+        return str(self._server.listening_address)
+
+    def run(self, request: dict[str, Any], timeout_s: float) -> Generator[dict[str, Any], None, None]:
+        """Chunks of a streamed chat completion, as of the OpenAI API. Closing the iterator stops the model.
+
+        Raises:
+            LLMTimeout: not done ``timeout_s`` seconds after the call, waiting for other calls included.
+            LLMError: the request was refused.
+            LLMUnavailable: the engine is closed.
+        """
+        chunks: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+        given_up = threading.Event()
+
+        def hand_over(chunk: dict[str, Any]) -> bool:
+            chunks.put(chunk)
+            return given_up.is_set()  # True stops the model
+
+        def work(server: Any) -> None:
+            try:
+                server.handle_chat_completions(request, hand_over)
+                chunks.put(None)
+            except (RuntimeError, ValueError, TypeError) as error:
+                chunks.put(error)
+            finally:
+                with self._guard:
+                    self._running.pop(threading.current_thread(), None)
+
+        with self._guard:
+            if self._server is None:
+                raise LLMUnavailable("the embedded model was closed")
+            thread = threading.Thread(target=work, args=(self._server,), name="convrec-llm", daemon=True)
+            self._running[thread] = given_up
+        thread.start()
+        end = time.monotonic() + timeout_s
+        try:
+            while True:
+                try:
+                    chunk = chunks.get(timeout=max(0.0, end - time.monotonic()))
+                except queue.Empty:
+                    raise LLMTimeout(f"the embedded model was not done after {timeout_s:g} s; stopped") from None
+                if chunk is None:
+                    return
+                if isinstance(chunk, Exception):
+                    raise LLMError(f"the embedded model refused the request: {clean(str(chunk), 300)}") from chunk
+                if "error" in chunk:
+                    raise _refused(chunk["error"])
+                yield chunk
+        finally:
+            given_up.set()
+
+    def close(self) -> None:
+        """Stop what is under way and free the model. May be called twice."""
+        with self._guard:
+            server, self._server = self._server, None
+            running = dict(self._running)
+        atexit.unregister(self.close)
+        for given_up in running.values():
+            given_up.set()
+        end = time.monotonic() + CLOSE_S
+        for thread in running:
+            thread.join(max(0.0, end - time.monotonic()))
+        del server
 
 
 class XllamacppChat(BaseChatModel):
-    """A GGUF model in this process. Thread-safe: calls of several threads share the server's slots."""
+    """LangChain's view of an :class:`Engine`. Understands ``max_tokens``, ``temperature``, ``response_format``,
+    ``logprobs``, ``top_logprobs`` and ``seed``. The model is loaded when the object is made."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
 
-    path: Path
-    threads: int
-    context: int
-    """Context window shared by the slots, tokens."""
+    model_path: Path
+    threads: int = 0
+    context: int = 4096
     timeout_s: float = 60.0
-    _server: Any = PrivateAttr(default=None)
+    _engine: Engine = PrivateAttr()
 
-    def model_post_init(self, _: Any) -> None:
-        xllamacpp = require("xllamacpp", "local-llm", "the embedded language model")
-        if not self.path.is_file():
-            raise LLMUnavailable(f"model file {self.path} is not there. Run: convrec models pull")
-        params = xllamacpp.CommonParams()
-        params.model.path = str(self.path)
-        params.n_ctx = self.context
-        params.n_parallel = SLOTS
-        params.kv_unified = True  # a slot may use the whole window while the other is idle
-        params.cpuparams.n_threads = self.threads
-        params.cpuparams_batch.n_threads = self.threads
-        params.cache_ram_mib = PROMPT_CACHE_MIB
-        params.warmup = False
-        params.verbosity = -1
-        # The in-process server also listens on a loopback port; nobody else shall use it.
-        params.api_keys = [secrets.token_urlsafe(32)]
-        self._server = xllamacpp.Server(params)
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        self._engine = Engine(self.model_path, threads=self.threads, context=self.context)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
 
     @property
     def _llm_type(self) -> str:
         return "xllamacpp"
 
-    def stop(self) -> None:
-        """Give the memory back."""
-        self._server = None
+    def close(self) -> None:
+        self._engine.close()
 
     def _generate(
         self,
@@ -73,14 +185,21 @@ class XllamacppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        data = self._ask(self._body(messages, stop, kwargs), None)
-        choice = data["choices"][0]
-        message = AIMessage(
-            content=choice["message"].get("content") or "",
-            usage_metadata=_usage(data.get("usage")),
-            response_metadata={"finish_reason": choice.get("finish_reason"), "logprobs": choice.get("logprobs")},
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        text: list[str] = []
+        usage: UsageMetadata | None = None
+        metadata: dict[str, Any] = {}
+        logprobs: list[Any] = []
+        # The same path as streaming, so that a call that takes too long can be stopped.
+        for chunk in self._stream(messages, stop, **kwargs):
+            message = cast("AIMessageChunk", chunk.message)
+            text.append(str(message.text))
+            usage = message.usage_metadata or usage
+            logprobs += (message.response_metadata.get("logprobs") or {}).get("content") or []
+            metadata |= message.response_metadata
+        if logprobs:
+            metadata["logprobs"] = {"content": logprobs}
+        answer = AIMessage("".join(text), usage_metadata=usage, response_metadata=metadata)
+        return ChatResult(generations=[ChatGeneration(message=answer)])
 
     def _stream(
         self,
@@ -89,107 +208,88 @@ class XllamacppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        body = self._body(messages, stop, kwargs) | {"stream": True, "stream_options": {"include_usage": True}}
-        pieces: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
-        cancelled = threading.Event()
-
-        def on_chunk(chunk: dict[str, Any]) -> bool:
-            pieces.put(chunk)
-            return cancelled.is_set()  # True makes the server stop
-
-        def work() -> None:
-            try:
-                self._server.handle_chat_completions(body, on_chunk)
-                pieces.put(None)
-            except (RuntimeError, ValueError) as error:
-                pieces.put(error)
-
-        threading.Thread(target=work, name="xllamacpp-stream", daemon=True).start()
-        deadline = time.monotonic() + self.timeout_s
-        try:
-            while (chunk := self._next(pieces, deadline)) is not None:
-                yield _chunk(_checked(chunk))
-        finally:
-            cancelled.set()
-
-    def _next(self, pieces: queue.SimpleQueue[Any], deadline: float) -> dict[str, Any] | None:
-        try:
-            piece = pieces.get(timeout=max(deadline - time.monotonic(), 0.01))
-        except queue.Empty as error:
-            raise LLMTimeout(f"the embedded model did not answer within {self.timeout_s:g} s") from error
-        if isinstance(piece, BaseException):
-            raise LLMUnavailable(f"the embedded model failed: {piece}") from piece
-        return piece  # type: ignore[no-any-return]
-
-    def _ask(self, body: dict[str, Any], _: None) -> dict[str, Any]:
-        """One whole answer within the time-out. The call itself cannot be interrupted before its first token, so it
-        runs in a thread that is left to finish on its own."""
-        if self._server is None:
-            raise LLMUnavailable("the embedded model was closed")
-        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        server = self._server
-
-        def work() -> None:
-            try:
-                answer.put(server.handle_chat_completions(body))
-            except (RuntimeError, ValueError) as error:
-                answer.put(error)
-
-        threading.Thread(target=work, name="xllamacpp-call", daemon=True).start()
-        data = self._next(answer, time.monotonic() + self.timeout_s)
-        return _checked(data or {})
-
-    def _body(self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:
-        known = ("max_tokens", "temperature", "logprobs", "top_logprobs", "grammar", "response_format", "seed")
-        body = {key: options[key] for key in known if options.get(key) is not None}
-        body["messages"] = [{"role": _ROLES[m.type], "content": str(m.text)} for m in messages]
+        request: dict[str, Any] = {name: kwargs[name] for name in _PASSED if name in kwargs}
+        request |= {
+            "messages": convert_to_openai_messages(cast("Sequence[Any]", messages)),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "cache_prompt": True,
+        }
         if stop:
-            body["stop"] = stop
-        return body | {"cache_prompt": True}
+            request["stop"] = stop
+        if schema := kwargs.get("response_format", {}).get("json_schema", {}).get("schema"):
+            request["grammar"] = compact_grammar(json.dumps(schema))
+        with contextlib.closing(self._engine.run(request, self.timeout_s)) as chunks:
+            for chunk in chunks:
+                yield ChatGenerationChunk(message=_message(chunk))
 
 
-def compact_grammar(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Decoding arguments for ``schema``: llama.cpp's own grammar of it, without white space between JSON tokens.
+@lru_cache(maxsize=32)
+def compact_grammar(schema: str) -> str:
+    """llama.cpp's grammar of a JSON schema, without white space between the tokens of the JSON.
 
-    White space is a third of a small model's JSON tokens, and tiny models can loop in it.
+    White space is a third of what a small model generates for a plan, and the smallest ones loop in it.
+
+    Raises:
+        LLMError: llama.cpp has no grammar for such a schema.
     """
-    xllamacpp = require("xllamacpp", "local-llm", "the embedded language model")
-    text = json.dumps(schema)
-    grammar = xllamacpp.json_schema_to_grammar(text)
-    compact = re.sub(r"(?m)^space ::=.*$", 'space ::= ""', grammar)
-    return {"grammar": compact}
+    library = require("xllamacpp", "local-llm", "the embedded language model")
+    try:
+        grammar = str(library.json_schema_to_grammar(schema))
+    except (RuntimeError, ValueError) as error:
+        raise LLMError(f"no grammar can be made of the JSON schema {clean(schema, 200)}: {error}") from error
+    return re.sub(r"(?m)^space ::=.*$", 'space ::= ""', grammar)
 
 
-def map_error(error: Exception) -> LLMError | None:
-    """xllamacpp raises plain RuntimeError and ValueError."""
-    if isinstance(error, RuntimeError | ValueError | OSError):
-        return LLMUnavailable(f"the embedded model failed: {error}")
-    return None
+def free_cores() -> int:
+    """Cores that nobody else is using just now, at least 1: how many threads the model gets unless a number is set.
+
+    The threads of llama.cpp wait for each other some hundred times per token. When another program takes one of their
+    cores, each wait costs a time slice: on 2 cores with other work, 2 threads made .7 tokens a second where 1 made 17.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores == 1 or not (before := _busy_s()):
+        return cores
+    own, start = time.process_time(), time.monotonic()
+    time.sleep(LOOK_S)
+    others = (_busy_s() - before - (time.process_time() - own)) / (time.monotonic() - start)
+    return max(1, min(cores, cores - round(others)))
 
 
-def _checked(data: dict[str, Any]) -> dict[str, Any]:
-    problem = data.get("error")
-    if problem:
-        raise LLMUnavailable(f"the embedded model refused: {problem.get('message', problem)}")
-    if "choices" not in data:
-        raise LLMUnavailable("the embedded model gave an answer without choices")
-    return data
+def _busy_s() -> float:
+    """Seconds that all cores together have worked since the start of the machine; 0 where that is not told."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            fields = [int(value) for value in file.readline().split()[1:]]
+        return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
-def _usage(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
-    if not usage:
-        return None
-    prompt, generated = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
-    return UsageMetadata(input_tokens=prompt, output_tokens=generated, total_tokens=prompt + generated)
+def _message(chunk: dict[str, Any]) -> AIMessageChunk:
+    """One chunk of the OpenAI API as a LangChain message."""
+    metadata: dict[str, Any] = {}
+    text, usage = "", None
+    for choice in chunk.get("choices") or ():
+        text += choice.get("delta", {}).get("content") or ""
+        for name in ("finish_reason", "logprobs"):
+            if choice.get(name):
+                metadata[name] = choice[name]
+    if counted := chunk.get("usage"):
+        usage = UsageMetadata(
+            input_tokens=counted["prompt_tokens"],
+            output_tokens=counted["completion_tokens"],
+            total_tokens=counted["total_tokens"],
+        )
+        metadata["timings"] = chunk.get("timings", {})
+    return AIMessageChunk(content=text, usage_metadata=usage, response_metadata=metadata)
 
 
-def _chunk(data: Mapping[str, Any]) -> ChatGenerationChunk:
-    choices = data["choices"]
-    choice = choices[0] if choices else {"delta": {}}
-    reason = choice.get("finish_reason")
-    message = AIMessageChunk(
-        content=choice["delta"].get("content") or "",
-        usage_metadata=_usage(data.get("usage")),
-        response_metadata={"finish_reason": reason} if reason else {},
-    )
-    return ChatGenerationChunk(message=message)
+def _refused(error: Any) -> LLMError:
+    if isinstance(error, dict) and error.get("type") == _CONTEXT_ERROR:
+        return LLMError(
+            f"the prompt has {error.get('n_prompt_tokens')} tokens, but the model's context holds "
+            f"{error.get('n_ctx')}. Shorten it, or set CONVREC_LLM__CONTEXT higher"
+        )
+    said = error.get("message", error) if isinstance(error, dict) else error
+    return LLMError(f"the embedded model refused the request: {clean(str(said), 300)}")
