@@ -39,6 +39,7 @@ _CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|f
 _PAST_CUE = re.compile(
     r"\b(?:loved|liked|enjoyed|watched|saw|(?:director|cast|writer|star) of|call(?:ed)?|similar to)\s+$"
 )
+_NUMBER_CUE = re.compile(r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called)\s+$")
 _CHAIN = re.compile(
     r"^\s*(?:,|&|/|\+|and|or|,\s*and|,\s*or|plus|as well as|but (?:not|hated|loved))\s*(?:the (?:movie|film) )?$"
 )
@@ -241,6 +242,8 @@ class Linker:
     ) -> bool:
         text, low = message.text, message.low
         content = [t for t in tokens if t.norm not in FUNCTION_WORDS and not _is_small(t)]
+        if norm.isdigit() and not _NUMBER_CUE.search(low[:start]):
+            return False  # "newer than 2012" is a year, "I loved 2012" a film
         if norm in self.reserved or all(word in self.reserved for word in norm.split()):
             return False
         bounded = _BOUND.match(low, end) is not None
@@ -326,7 +329,7 @@ class Linker:
                     last -= 1
             span = tokens[index : last + 1]
             plain = [t.norm for t in span if t.norm not in FUNCTION_WORDS and t.norm not in _NEVER_UNKNOWN]
-            plain = [n for n in plain if n not in self.reserved]
+            plain = [n for n in plain if n not in self.reserved and not n[0].isdigit()]
             end = span[-1].end
             lower_ok = (
                 _PAST_CUE.search(before) is not None

@@ -64,8 +64,8 @@ _STANDING = re.compile(
     r"\b(?:always|never|ever|from now on|in general|as a rule|every time|generally|at all times|forever)\b"
 )
 _THIRD_PERSON = re.compile(
-    r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|boss|"
-    r"roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?"
+    r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|"
+    r"boss|roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?"
     r"(?:lov|lik|hat|watch|enjoy|prefer|want)[^,.;!?]*"
 )
 _CONTINUES = re.compile(

@@ -1,0 +1,247 @@
+"""Step 1 of a turn on the real demo catalogue: what the rules read from plain words."""
+
+from __future__ import annotations
+
+import pytest
+from convrec.tools.predicates import Op
+from convrec.tools.predicates import Test as Where
+from convrec.tools.references import Focus
+from convrec.tools.spans import Message
+from convrec.tools.understand import Understander, Understanding
+from demo_agent import demo_catalogue
+
+
+@pytest.fixture(scope="module")
+def reader() -> Understander:
+    return Understander(demo_catalogue())
+
+
+def row(title: str, year: int) -> int:
+    catalogue = demo_catalogue()
+    rows = catalogue.rows(Where("year", Op.ANY, (year,)))
+    return next(item.row for item in catalogue.items(rows) if item.title == title)
+
+
+def read(reader: Understander, text: str, focus: Focus | None = None) -> Understanding:
+    return reader.read(text, focus or Focus())
+
+
+def labels(reading: Understanding) -> list[str]:
+    return [condition.label for condition in reading.conditions]
+
+
+def named(reading: Understanding) -> list[tuple[str, str]]:
+    return [(demo_catalogue().item(m.row).label, m.polarity) for m in reading.mentions]
+
+
+# -- numbers ----------------------------------------------------------------------------------------------------------
+
+YEARS = [
+    ("from the 90s", "from 1990 to 1999"),
+    ("the nineties", "from 1990 to 1999"),
+    ("early 80s stuff", "from 1980 to 1983"),
+    ("mid-2000s", "from 2003 to 2006"),
+    ("before 1975", "from 1974 or earlier"),
+    ("nothing before 2000", "from 2000 or later"),
+    ("not before 1990", "from 1990 or later"),
+    ("nothing older than 2000", "from 2000 or later"),
+    ("since 2005", "from 2005 or later"),
+    ("after 2000", "from 2001 or later"),
+    ("between 1990 and 2000", "from 1990 to 2000"),
+    ("from 1990 to 1995", "from 1990 to 1995"),
+    ("2005 or later", "from 2005 or later"),
+    ("from 1994 onwards", "from 1994 or later"),
+    ("80s or 90s", "from 1980 to 1989 or from 1990 to 1999"),
+    ("not from the 80s", "not from 1980 to 1989"),
+    ("pre-1960", "from 1959 or earlier"),
+    ("something recent", "from 2010 or later (recent: this catalogue ends in 2014)"),
+]
+
+
+@pytest.mark.parametrize(("text", "label"), YEARS)
+def test_years(reader: Understander, text: str, label: str) -> None:
+    assert labels(read(reader, f"a film {text} please")) == [label]
+
+
+MINUTES = [
+    ("under two hours", "under 120 minutes"),
+    ("less than 90 minutes", "under 90 minutes"),
+    ("no longer than 1h 40", "at most 100 minutes"),
+    ("two and a half hours max", "at most 150 minutes"),
+    ("1.5 hours or less", "at most 90 minutes"),
+    ("nothing over two hours", "at most 120 minutes"),
+    ("over 3 hours", "over 180 minutes"),
+    ("at least 2 hours", "at least 120 minutes"),
+    ("between 90 and 120 minutes", "90 to 120 minutes"),
+    ("of about an hour and a half", "80 to 100 minutes"),
+    ("not too long", "at most 120 minutes"),
+]
+
+
+@pytest.mark.parametrize(("text", "label"), MINUTES)
+def test_running_times(reader: Understander, text: str, label: str) -> None:
+    assert labels(read(reader, f"something {text}")) == [label]
+
+
+def test_newer_and_shorter_are_relative_to_what_is_talked_about(reader: Understander) -> None:
+    heat = row("Heat", 1995)
+    assert labels(read(reader, "something newer", Focus(references=(heat,)))) == ["from 1996 or later"]
+    assert labels(read(reader, "a shorter one", Focus(references=(heat,)))) == ["at most 169 minutes"]
+
+
+# -- categories, origins, certificates -------------------------------------------------------------------------------
+
+CONDITIONS = [
+    ("a Korean thriller", {"thriller", "Korean"}),
+    ("recommend me a romcom", {"comedy", "romance"}),
+    ("comedies and dramas", {"comedy or drama"}),
+    ("action or adventure, not animated", {"action or adventure", "not animation"}),
+    ("no, not another comedy", {"not comedy"}),
+    ("no horror or war films", {"not horror", "not war"}),
+    ("French or Italian films", {"French or Italian"}),
+    ("a film in French", {"in French"}),
+    ("not American", {"not American"}),
+    ("rated PG-13 or lower", {"rated PG-13 or milder"}),
+    ("nothing rated R", {"not rated R or NC-17"}),
+    ("highly rated documentaries", {"documentary", "critics' score of at least 80%"}),
+    ("at least 90% on the tomatometer", {"critics' score of at least 90%"}),
+    ("I don't like westerns", {"not western"}),
+    ("without subtitles", {"in English"}),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), CONDITIONS)
+def test_conditions(reader: Understander, text: str, wanted: set[str]) -> None:
+    assert set(labels(read(reader, text))) == wanted
+
+
+@pytest.mark.parametrize("text", ["what a family we are", "nice music", "the weather", "it is my history"])
+def test_everyday_words_are_no_categories(reader: Understander, text: str) -> None:
+    assert labels(read(reader, text)) == []
+
+
+def test_a_sisters_taste_is_not_the_users(reader: Understander) -> None:
+    assert labels(read(reader, "my sister loves horror, I want a comedy")) == ["comedy"]
+
+
+def test_always_makes_it_a_standing_instruction(reader: Understander) -> None:
+    reading = read(reader, "no horror please, I always watch with my kids")
+    assert {c.slot for c in reading.conditions} == {"genres", "audience"}
+    assert all(c.standing for c in reading.conditions)
+    assert not any(c.standing for c in read(reader, "no horror please").conditions)
+
+
+# -- titles and people -------------------------------------------------------------------------------------------------
+
+
+def test_titles_are_linked_and_told_apart_by_company(reader: Understander) -> None:
+    reading = read(reader, "I loved Heat and Collateral")
+    assert named(reading) == [("Heat (1995)", "liked"), ("Collateral (2004)", "liked")]
+    assert [demo_catalogue().item(r).label for r in reading.mentions[0].alternatives] == ["Heat (1972)", "Heat (1987)"]
+    assert named(read(reader, "I loved Heat (1987)")) == [("Heat (1987)", "liked")]
+
+
+TITLES = [
+    ("i loved heat and collateral", [("Heat (1995)", "liked"), ("Collateral (2004)", "liked")]),
+    ("movies like Matrix but not sci-fi", [("The Matrix (1999)", "like")]),
+    ("something similar to Colatteral", [("Collateral (2004)", "like")]),
+    ("Godfathr was great", [("The Godfather (1972)", "liked")]),
+    ("I hated Titanic", [("Titanic (1997)", "disliked")]),
+    ("I didn't like Titanic", [("Titanic (1997)", "disliked")]),
+    ("I've seen Inception and Up", [("Inception (2010)", "seen"), ("Up (2009)", "seen")]),
+    ("The Dark Knight (2008) was amazing", [("The Dark Knight (2008)", "liked")]),
+    ("something like Amélie", [("Amélie (2001)", "like")]),
+    ("something like amelie", [("Amélie (2001)", "like")]),
+    ("I love big action movies", []),
+    ("no horror, I always watch with my kids", []),
+    ("something new for a good year", []),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), TITLES)
+def test_titles(reader: Understander, text: str, wanted: list[tuple[str, str]]) -> None:
+    assert named(read(reader, text)) == wanted
+
+
+@pytest.mark.parametrize("text", ["the director of Arrival", "I loved “Arrival”", "movies like Arrival"])
+def test_a_film_the_catalogue_lacks_is_reported_not_bent(reader: Understander, text: str) -> None:
+    reading = read(reader, f"anything by {text}?" if text.startswith("the") else text)
+    assert not reading.mentions
+    assert [u.said for u in reading.unknown] == ["Arrival"]
+    assert demo_catalogue().item(reading.unknown[0].suggestions[0]).label == "The Arrival (1996)"
+
+
+def test_people(reader: Understander) -> None:
+    assert labels(read(reader, "anything with Al Pacino?")) == ["with Al Pacino"]
+    assert labels(read(reader, "something by Hitchcock")) == ["directed by Alfred Hitchcock"]
+    assert labels(read(reader, "a Tarantino film")) == ["directed by Quentin Tarantino"]
+    assert labels(read(reader, "not by Woody Allen")) == ["not directed by Woody Allen"]
+    either = "directed by Christopher Nolan or directed by David Fincher"
+    assert labels(read(reader, "films by Christopher Nolan or David Fincher")) == [either]
+
+
+def test_the_director_of_a_film(reader: Understander) -> None:
+    assert read(reader, "anything else by the director of Heat?").person_of == ("directors", (row("Heat", 1995),))
+    lookup = read(reader, "who is the director of Heat?")
+    assert (lookup.act, lookup.asked_fields) == ("lookup", ("directors",))
+
+
+# -- references and acts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("more like the second one, but funnier", 1),
+        ("tell me about number 3", 2),
+        ("I've seen the first one", 0),
+        ("the last one looks good, who is in it?", 2),
+    ],
+)
+def test_ordinals_point_into_the_last_slate(reader: Understander, text: str, position: int) -> None:
+    slate = (row("Heat", 1995), row("Collateral", 2004), row("Fargo", 1996))
+    reading = read(reader, text, Focus(slate=slate, last=slate[0]))
+    assert [m.row for m in reading.mentions] == [slate[position]]
+
+
+def test_an_ordinal_beyond_the_slate_is_unclear(reader: Understander) -> None:
+    reading = read(reader, "the seventh one", Focus(slate=(row("Heat", 1995),)))
+    assert reading.reference_unclear
+    assert not reading.mentions
+
+
+ACTS = [
+    ("who directed it?", "lookup"),
+    ("how long is Gladiator?", "lookup"),
+    ("is Alien scary?", "lookup"),
+    ("I've seen Inception", "feedback"),
+    ("hello", "greet"),
+    ("thanks!", "thanks"),
+    ("what do you know about me?", "profile"),
+    ("forget everything about me", "forget"),
+    ("what's the weather like?", "other"),
+    ("a Korean thriller", "recommend"),
+    ("something else", "recommend"),
+]
+
+
+@pytest.mark.parametrize(("text", "act"), ACTS)
+def test_acts(reader: Understander, text: str, act: str) -> None:
+    assert read(reader, text, Focus(last=row("Heat", 1995))).act == act
+
+
+def test_a_narrowing_message_continues_and_a_fresh_one_does_not(reader: Understander) -> None:
+    for text in ("but funnier", "no horror please", "newer", "only French ones", "something shorter"):
+        assert read(reader, text).continues, text
+    for text in ("a Korean thriller", "I loved Heat, something similar", "anything by the director of Heat?"):
+        assert not read(reader, text).continues, text
+
+
+@pytest.mark.parametrize("text", ["", " ", "İİİ", "\x00\x01", "👍" * 50, "a" * 4000, "((((((", '"""', "'" * 99])
+def test_awkward_text_is_read_without_error(reader: Understander, text: str) -> None:
+    assert read(reader, text).mentions == ()
+
+
+def test_lower_casing_keeps_positions() -> None:
+    message = Message.of("İstanbul NOIR")
+    assert len(message.low) == len(message.text)
