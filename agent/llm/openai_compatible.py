@@ -66,6 +66,10 @@ class ServedChat(BaseChatOpenAI):
             raise LLMUnavailable(f"{where} cannot answer: {_words(error)}") from error
         except openai.OpenAIError as error:
             raise LLMError(f"{where} refused the request: {_words(error)}") from error
+        except (ValueError, KeyError, TypeError) as error:  # what LangChain raises of an answer it cannot read
+            raise LLMUnavailable(
+                f"{where} does not answer as an OpenAI-compatible endpoint: {_words(error)}"
+            ) from error
 
 
 def served_chat(base_url: str, model: str, key: str, timeout_s: float) -> ServedChat:

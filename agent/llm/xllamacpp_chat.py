@@ -8,12 +8,10 @@ import json
 import logging
 import os
 import queue
-import re
 import secrets
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +34,9 @@ LOOK_S = 0.25
 """How long the processor is watched before the number of threads is chosen, seconds."""
 CLOSE_S = 20.0
 """Longest wait at closing for a call that is under way, seconds."""
+COMPACT_JSON = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+"""Note to the grammar engine (LLGuidance) of no white space: it is a third of a small model's JSON, and the smallest
+models loop in it."""
 _PASSED = ("max_tokens", "temperature", "logprobs", "top_logprobs", "seed")
 _CONTEXT_ERROR = "exceed_context_size_error"
 
@@ -218,27 +219,10 @@ class XllamacppChat(BaseChatModel):
         if stop:
             request["stop"] = stop
         if schema := kwargs.get("response_format", {}).get("json_schema", {}).get("schema"):
-            request["grammar"] = compact_grammar(json.dumps(schema))
+            request["grammar"] = _grammar(schema)
         with contextlib.closing(self._engine.run(request, self.timeout_s)) as chunks:
             for chunk in chunks:
                 yield ChatGenerationChunk(message=_message(chunk))
-
-
-@lru_cache(maxsize=32)
-def compact_grammar(schema: str) -> str:
-    """llama.cpp's grammar of a JSON schema, without white space between the tokens of the JSON.
-
-    White space is a third of what a small model generates for a plan, and the smallest ones loop in it.
-
-    Raises:
-        LLMError: llama.cpp has no grammar for such a schema.
-    """
-    library = require("xllamacpp", "local-llm", "the embedded language model")
-    try:
-        grammar = str(library.json_schema_to_grammar(schema))
-    except (RuntimeError, ValueError) as error:
-        raise LLMError(f"no grammar can be made of the JSON schema {clean(schema, 200)}: {error}") from error
-    return re.sub(r"(?m)^space ::=.*$", 'space ::= ""', grammar)
 
 
 def free_cores() -> int:
@@ -264,6 +248,15 @@ def _busy_s() -> float:
         return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def _grammar(schema: dict[str, Any]) -> str:
+    """The engine's grammar of a JSON schema, compact. (``response_format`` would drop the note on white space.)
+
+    The engine ignores a grammar that it cannot compile; the caller finds that the answer is not JSON.
+    """
+    library = require("xllamacpp", "local-llm", "the embedded language model")
+    return str(library.json_schema_to_grammar(json.dumps({**schema, "x-guidance": COMPACT_JSON})))
 
 
 def _message(chunk: dict[str, Any]) -> AIMessageChunk:
