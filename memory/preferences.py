@@ -14,9 +14,9 @@ from convrec.memory.store import StoredRecord, VectorStore, checked_user
 from pydantic import ValidationError
 
 EXPORT_FORMAT, EXPORT_VERSION = "convrec-preferences", 1
-MIN_SIMILARITY = 0.2
-"""Cosine below which a preference is not recalled for a request. Range -1..1; chosen on a few dozen pairs of request
-and preference under all-MiniLM-L6-v2, see docs/memory.md."""
+MIN_SIMILARITY = 0.3
+"""Cosine below which a preference is not recalled for a request. Range -1..1; chosen on 12 requests and 12 preferences
+under all-MiniLM-L6-v2, see docs/memory.md."""
 
 _HOLDS, _PAST = "yes", "no"
 
