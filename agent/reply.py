@@ -11,12 +11,14 @@ from convrec.agent.prompting import render, tagged
 from convrec.agent.reasons import join
 from convrec.agent.request import Request
 from convrec.agent.verifier import Verifier, sentences
-from convrec.core.items import Item
+from convrec.core.items import Item, RowArray
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import Condition
 
 OPENING_TOKENS = 80
+MOST_NAMED = 12
+"""Items named when telling what one condition stands in the way of."""
 
 
 @dataclass(slots=True)
@@ -57,12 +59,21 @@ def nothing_fits(bus: Candidates, catalogue: Catalogue) -> str:
     noun, nouns = catalogue.schema.item_noun, catalogue.schema.item_noun_plural
     if not bus.blocked:
         return f"I have no more {nouns} to suggest for that. Change or drop a condition, or start afresh."
-    text = f"No {noun} in this catalogue that you have not named or seen yet fits all of: "
+    text = f"No {noun} here that you have not named or seen yet fits all of: "
     text += f"{'; '.join(c.label for c in bus.blocked)}."
     if bus.would_fit:
-        ways = [f"without “{c.label}” there would be {n:,}" for c, n in bus.would_fit[:3]]
-        text += f" W{join(ways)[1:]}."
+        # Fewest first: the condition that alone stands in the way of the rest of the wish.
+        ways = sorted(bus.would_fit, key=lambda way: len(way[1]))[:2]
+        text += " " + " ".join(_way_out(condition, rows, catalogue) for condition, rows in ways)
     return f"{text} Which of these could you let go?"
+
+
+def _way_out(condition: Condition, rows: RowArray, catalogue: Catalogue) -> str:
+    noun = catalogue.schema.item_noun if len(rows) == 1 else catalogue.schema.item_noun_plural
+    text = f"Without “{condition.label}” there would be {len(rows):,} {noun}"
+    if len(rows) <= MOST_NAMED:
+        text += f": {join([item.label for item in catalogue.items(rows)])}"
+    return text + "."
 
 
 def slate_lines(items: Sequence[RecommendedItem]) -> str:

@@ -111,6 +111,8 @@ def _apply_memory(
             continue
         condition = replace(condition_from_json(data), source="memory")
         if any(c.expr == condition.expr for c in request.conditions):
+            if condition.expr not in {c.expr for c in said_now}:
+                request.applied.append(preference.text)  # in force since it was said in this conversation
             continue
         if isinstance(condition.expr, Not) and condition.expr.part in wanted_now:
             request.left_out.append(f"{preference.text}: you asked for it now")

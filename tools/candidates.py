@@ -26,8 +26,8 @@ class Candidates:
     """Conditions that had to be let go, in the order in which they were."""
     blocked: list[Condition] = field(default_factory=list)
     """Set when nothing fits and nothing more may be relaxed: the conditions that exclude each other."""
-    would_fit: list[tuple[Condition, int]] = field(default_factory=list)
-    """With ``blocked``: how many candidates there would be without one of the conditions."""
+    would_fit: list[tuple[Condition, RowArray]] = field(default_factory=list)
+    """With ``blocked``: the candidates there would be without one of the conditions."""
 
     def narrow(self, rows: RowArray) -> None:
         """Keep what is also in ``rows`` (ascending)."""

@@ -70,9 +70,9 @@ class FilterTool:
         bus.blocked = hard
         bus.rows = bus.rows[:0]
         for index, condition in enumerate(hard):
-            count = int(_all(start, [m for i, m in enumerate(masks) if i != index]).sum())
-            if count:
-                bus.would_fit.append((condition, count))
+            left = _all(start, [m for i, m in enumerate(masks) if i != index])
+            if left.any():
+                bus.would_fit.append((condition, np.flatnonzero(left).astype(np.int32)))
 
     def _mask(self, condition: Condition) -> BoolArray:
         mask = np.zeros(self.catalogue.size, dtype=np.bool_)
