@@ -15,6 +15,7 @@ from convrec.agent.llm.resolve import resolve
 from convrec.core import pull
 from convrec.core.embedding import HashingEmbedder
 from convrec.core.errors import CatalogueError, ConvrecError, DatasetError
+from convrec.core.extras import installed
 from convrec.core.registry import REGISTRY
 from convrec.core.settings import Settings, config_file
 from convrec.core.text import visible
@@ -242,6 +243,8 @@ def _tier(settings: Settings) -> Iterator[Check]:
 def _pull_command(settings: Settings) -> str:
     if settings.tier == "served":
         return "set CONVREC_LLM__BASE_URL to an OpenAI-compatible endpoint that answers"
+    if not (installed("langchain_core") and installed("xllamacpp")):
+        return "pip install 'convrec[local-llm]'"
     return f"convrec models pull {settings.llm.embedded_model}"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from convrec.core.errors import RequestError
-from convrec.core.extras import require
+from convrec.core.errors import MissingExtraError, RequestError
+from convrec.core.extras import installed
 from convrec.core.pull import path, pull
 from convrec.core.registry import REGISTRY, ModelEntry, entry
 from convrec.core.settings import Settings
@@ -36,7 +36,8 @@ def run_setup(settings: Settings, *, model: str | None, llm: bool, console: Cons
         raise RequestError("--model", chosen.name, f"That is no language model; choose from: {names}")
     minilm = settings.memory.embedder == "minilm"
     if minilm:  # told before the downloads, not after them
-        require("sentence_transformers", "memory", "The embedding index")
+        if not installed("sentence_transformers"):
+            raise MissingExtraError("sentence-transformers", "memory", "The embedding index")
         _pull(entry(EMBEDDER), settings, console)
     if chosen is not None:
         _pull(chosen, settings, console)
@@ -58,7 +59,7 @@ def run_setup(settings: Settings, *, model: str | None, llm: bool, console: Cons
 def _pull(model: ModelEntry, settings: Settings, console: Console) -> None:
     if path(model.name, settings) is None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(model.name, total=model.size)
             pull(model.name, settings, lambda done, total: bar.update(task, completed=done, total=total))
     console.print(f"model {model.name}: {model.size / 1e6:,.0f} MB, verified", highlight=False)
@@ -75,7 +76,7 @@ def _index(catalogue: Catalogue, settings: Settings, console: Console) -> None:
 @contextmanager
 def _bar(console: Console, what: str) -> Iterator[Callable[[str, int, int | None], None]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
 
         def update(text: str, done: int, total: int | None) -> None:
