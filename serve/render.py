@@ -158,9 +158,8 @@ def show_profile(console: Console, preferences: Iterable[Preference]) -> None:
     """What is believed about the user, with the ids that /forget takes."""
     table = Table("id", "what", "since", "sure", "your words", box=None, header_style="bold")
     for record in preferences:
-        what = f"{record.text} (always)" if record.kind == "standing" else record.text
         since = record.created.astimezone().strftime("%Y-%m-%d %H:%M")
-        cells = (record.id[:SHORT_ID], what, since, f"{record.confidence:.0%}", record.said)
+        cells = (record.id[:SHORT_ID], record.text, since, f"{record.confidence:.0%}", record.said)
         table.add_row(*(Text(line(cell, 160)) for cell in cells))
     if table.row_count:
         console.print(table)
