@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from convrec.agent.events import Event, Fallback, Finished, RecommendedItem, Token, TurnResult
+from convrec.agent.events import Event, Fallback, Finished, RecommendedItem, Token, ToolRan, TurnResult
 from convrec.core.errors import ConvrecError, RequestError
 from convrec.core.files import write_json
 from convrec.core.version import VERSION
@@ -149,6 +149,8 @@ class Chat:
 
     def _answer(self, text: str, pool: ThreadPoolExecutor) -> None:
         started = False
+        writer = render.Writer(self.console)
+        steps: list[str] = []
         with closing(_events(self.agent, text, self.user, self.session_id, pool)) as events:
             waiting = self.console.status("thinking")
             waiting.start()
@@ -158,14 +160,17 @@ class Chat:
                         if not started:
                             waiting.stop()
                             started = True
-                        plain(self.console, event.text, end="")
+                        writer.write(event.text)
                     elif isinstance(event, Finished):
                         waiting.stop()
+                        writer.finish()
                         self._finished(event.result, streamed=started)
                     elif isinstance(event, Fallback):
                         log.debug("%s", event)
                     elif not started and (said := render.status_of(event)) is not None:
-                        waiting.update(escape(said))
+                        steps = render.steps_left(event, steps)
+                        now = f"; now: {steps[0] if steps else 'the reply'}" if isinstance(event, ToolRan) else ""
+                        waiting.update(escape(said + now))
             finally:
                 waiting.stop()
 

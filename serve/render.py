@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,13 @@ from convrec.agent.events import (
     Planned,
     Recalled,
     RecommendedItem,
-    Token,
     ToolRan,
     TurnResult,
     Understood,
 )
 from convrec.core.text import clean, visible
 from convrec.tools.schema import Role
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,13 +35,69 @@ LINE_CHARS = 400
 STATUS_CHARS = 100
 FACT_ROLES = (Role.CATEGORY, Role.DURATION, Role.CERTIFICATE, Role.PERSON, Role.LANGUAGE, Role.COUNTRY, Role.QUALITY)
 """What of a record is shown under an item; all of it is in ``--json`` and behind ``/why``."""
+_PIECES = re.compile(r"\n|[^\S\n]+|\S+")
+_NUMBER = re.compile(r"\d{1,3}\.")
 SHORT_ID = 8
 """Characters of a preference id that are shown; a shorter prefix works too while it is unique."""
 
 
-def plain(console: Console, text: str, *, style: str | None = None, end: str = "\n") -> None:
-    """Print untrusted text: no markup, no escapes, no wrapping of our own."""
-    console.print(Text(visible(text), style=style or ""), end=end, highlight=False, soft_wrap=True)
+def plain(console: Console, text: str, *, style: str = "", end: str = "\n") -> None:
+    """Print untrusted text: no markup, no escapes; on a terminal broken between words."""
+    writer = Writer(console, style)
+    writer.write(text + end)
+    writer.finish()
+
+
+class Writer:
+    """Untrusted text that comes in pieces. On a terminal a line is broken between words, and goes on below its first
+    word; elsewhere it is left as it is. A word is held back until it is whole."""
+
+    def __init__(self, console: Console, style: str = "") -> None:
+        self._console, self._style = console, style
+        self._held = ""
+        self._gap = ""
+        self._column = self._hang = 0
+
+    def write(self, text: str) -> None:
+        text = visible(text)
+        if not self._console.is_terminal:
+            self._out(text)
+            return
+        pieces = _PIECES.findall(self._held + text)
+        self._held = pieces.pop() if pieces and not pieces[-1].isspace() else ""
+        self._out("".join(self._placed(piece) for piece in pieces))
+
+    def finish(self) -> None:
+        """Print what was held back."""
+        if self._held:
+            self._out(self._placed(self._held))
+            self._held = ""
+
+    def _placed(self, piece: str) -> str:
+        """The piece with what has to stand before it."""
+        if piece == "\n":
+            self._gap, self._column, self._hang = "", 0, 0
+            return piece
+        if piece.isspace():
+            self._gap = piece
+            if self._column == 0:
+                self._hang = len(piece)
+            return ""
+        gap, width = self._gap, cell_len(piece)
+        self._gap = ""
+        if self._column and self._column + len(gap) + width > self._console.width:
+            gap = "\n" + " " * self._hang
+            self._column = self._hang
+        else:
+            if self._column == 0 and _NUMBER.fullmatch(piece):
+                self._hang = len(gap) + len(piece) + 1
+            self._column += len(gap)
+        self._column += width
+        return gap + piece
+
+    def _out(self, text: str) -> None:
+        if text:
+            self._console.print(Text(text, style=self._style), end="", highlight=False, soft_wrap=True)
 
 
 def line(text: object, limit: int = LINE_CHARS) -> str:
@@ -63,6 +120,16 @@ def status_of(event: Event) -> str | None:
             return line(f"{tool}{counts}{'' if ok else ' (failed)'}", STATUS_CHARS)
         case _:
             return None
+
+
+def steps_left(event: Event, steps: Sequence[str]) -> list[str]:
+    """The tools that are still to run after this event, of those that were before it."""
+    if isinstance(event, Planned):
+        calls = event.plan.get("calls", ())
+        return [line(call.get("tool", ""), STATUS_CHARS) for call in calls if isinstance(call, dict)]
+    if isinstance(event, ToolRan) and event.tool in steps:
+        return list(steps[steps.index(event.tool) + 1 :])
+    return list(steps)
 
 
 def fallback_line(event: Fallback) -> str:
@@ -166,10 +233,6 @@ def show_profile(console: Console, preferences: Iterable[Preference]) -> None:
         plain(console, "/forget ID erases one for good, /forget all everything.", style="dim")
     else:
         plain(console, "Nothing is remembered about you.")
-
-
-def token_text(event: Token) -> str:
-    return visible(event.text)
 
 
 def _field_value(value: Any) -> FieldValue:

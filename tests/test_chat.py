@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from convrec.agent.events import Event, RecommendedItem, Token, ToolRan, Understood
+from convrec.agent.events import Event, Planned, RecommendedItem, Token, ToolRan, Understood
 from convrec.core.errors import LLMUnavailable
 from convrec.core.text import visible
 from convrec.serve import render
@@ -275,3 +275,33 @@ def test_an_item_without_year_reason_or_evidence() -> None:
         "   no single fact: it ranked high on the whole",
         "   record: genres a, b",
     ]
+
+
+def _written(*pieces: str, width: int = 20, terminal: bool = True) -> str:
+    out = io.StringIO()
+    writer = render.Writer(Console(file=out, width=width, force_terminal=terminal, color_system=None))
+    for piece in pieces:
+        writer.write(piece)
+    writer.finish()
+    return out.getvalue()
+
+
+def test_a_streamed_reply_is_broken_between_words_on_a_terminal() -> None:
+    pieces = ("Here are two fi", "lms like He", "at (1995).\n1", ". Memories of Mur", "der (2003): crime\n", "2. Go")
+    assert _written(*pieces) == (
+        "Here are two films\nlike Heat (1995).\n1. Memories of\n   Murder (2003):\n   crime\n2. Go"
+    )
+    assert _written(*pieces, terminal=False) == "".join(pieces)
+    assert _written("x" * 50, " y") == "x" * 50 + "\ny"
+    assert _written("   facts that are long") == "   facts that are\n   long"
+    assert _written("映画" * 4, " ", "映画" * 2) == "映画" * 4 + "\n" + "映画" * 2, "wide letters"
+
+
+def test_the_status_names_what_is_running() -> None:
+    planned = Planned({"calls": [{"tool": "filter"}, {"tool": "rank"}, {"tool": "rerank"}]}, "rules")
+    steps = render.steps_left(planned, [])
+    assert steps == ["filter", "rank", "rerank"]
+    steps = render.steps_left(ToolRan("filter", "", 5, 3, 0.1), steps)
+    assert steps == ["rank", "rerank"]
+    assert render.steps_left(ToolRan("check", "", 5, 3, 0.1), steps) == steps
+    assert render.steps_left(Planned({"calls": [7, {}]}, "rules"), steps) == [""]
