@@ -75,10 +75,10 @@ python:
 	  echo "convrec needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 	  echo "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PIP) --version >/dev/null 2>&1 || { \
-	  echo "making $(VENV)"; rm -rf $(VENV); \
+	  echo "making $(VENV)"; had="$$(ls $(USED) 2>/dev/null)"; rm -rf $(VENV); \
 	  $(PYTHON) -m venv $(VENV) && $(PIP) --version >/dev/null || { \
 	  echo "python -m venv failed. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }; \
-	  $(MAKE) --no-print-directory $(USED); }
+	  test -z "$$had" || $(MAKE) --no-print-directory $(USED); }
 
 chromium:
 	@test "$(BROWSER)" = no || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
