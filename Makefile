@@ -72,7 +72,7 @@ $(DEV): $(USED)
 # for the stamp before this runs, hence the second make.
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "convrec needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "convrec needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1 | head -n 1)" >&2; \
 	  echo "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PIP) --version >/dev/null 2>&1 || { \
 	  echo "making $(VENV)"; had="$$(ls $(USED) 2>/dev/null)"; rm -rf $(VENV); \
