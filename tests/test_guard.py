@@ -15,7 +15,7 @@ def test_no_test_connects_to_another_machine() -> None:
 
 
 def test_no_test_asks_a_name_server() -> None:
-    with pytest.raises(pytest.fail.Exception, match="convrec.invalid"):
+    with pytest.raises(pytest.fail.Exception, match=r"convrec\.invalid"):
         socket.getaddrinfo("convrec.invalid", 80)
 
 
