@@ -177,7 +177,7 @@ class ChromaStore:
 
     def _vacuum(self) -> None:
         file = self._path / "chroma.sqlite3"
-        command = [sys.executable, "-I", "-c", _VACUUM, str(file)]
+        command = [sys.executable, "-I", "-S", "-c", _VACUUM, str(file)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=VACUUM_TIMEOUT_S, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
