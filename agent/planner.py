@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from convrec.agent.budget import Budget
 from convrec.agent.llm.base import LLM, Completion, Message
 from convrec.agent.plan import Action, Draft, Plan, ToolCall, draft_schema
 from convrec.agent.prompting import render, tagged
@@ -71,7 +72,7 @@ class LLMPlanner:
         """The fixed part of the prompt, for warming the cache."""
         return [("system", render("planner", self.catalogue.schema))]
 
-    def draft(self, llm: LLM, text: str) -> tuple[Draft, list[Completion]]:
+    def draft(self, llm: LLM, text: str, budget: Budget) -> tuple[Draft, list[Completion]]:
         """One draft for one message, and the calls it took.
 
         Raises:
@@ -79,7 +80,7 @@ class LLMPlanner:
         """
         schema = draft_schema(self.categories)
         messages = [*self.prefix(), ("user", tagged("message", text))]
-        first = llm.complete(messages, schema=schema, max_tokens=DRAFT_TOKENS)
+        first = llm.complete(messages, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left())
         try:
             return _parse(first.text), [first]
         except LLMBadOutput as problem:
@@ -88,7 +89,7 @@ class LLMPlanner:
                 ("assistant", clean(first.text, 400)),
                 ("user", f"That is not valid: {clean(str(problem), 200)}. Answer again with the JSON object only."),
             ]
-            second = llm.complete(repair, schema=schema, max_tokens=DRAFT_TOKENS)
+            second = llm.complete(repair, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left())
             return _parse(second.text), [first, second]
 
 

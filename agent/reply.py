@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from convrec.agent.budget import Budget
 from convrec.agent.events import RecommendedItem
 from convrec.agent.llm.base import LLM, Completion, Message
 from convrec.agent.prompting import render, tagged
@@ -92,6 +93,7 @@ def llm_opening(
     references: Sequence[Item],
     request: Request,
     catalogue: Catalogue,
+    budget: Budget,
 ) -> Iterator[str | Opening]:
     """Verified sentences as they are finished, last the :class:`Opening`.
 
@@ -122,7 +124,7 @@ def llm_opening(
                 kept.append(sentence)
                 yield piece
 
-    for piece in llm.stream(prompt, max_tokens=OPENING_TOKENS):
+    for piece in llm.stream(prompt, max_tokens=OPENING_TOKENS, timeout_s=budget.left()):
         if isinstance(piece, Completion):
             opening.completion = piece
             continue

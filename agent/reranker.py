@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from convrec.agent.budget import Budget
 from convrec.agent.llm.base import LLM, Message
 from convrec.agent.prompting import render, tagged
 from convrec.agent.reasons import join
+from convrec.core.errors import LLMTimeout
 from convrec.core.items import Item, ItemList
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.schema import Role
@@ -23,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 CARD_CHARS = 260
 WISH_CHARS = 500
+RERANK_SHARE = 0.7
+"""Share of the time left that the reranker may use; the reply needs some too."""
 
 
 class RerankConfig(BaseModel):
@@ -46,32 +50,36 @@ class Reranker:
     _priors: OrderedDict[tuple[str, int], float] = field(init=False, default_factory=OrderedDict)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
-    def __call__(self, llm: LLM, wish: str, ranked: ItemList, top: int) -> tuple[ItemList, str]:
+    def __call__(self, llm: LLM, wish: str, ranked: ItemList, top: int, budget: Budget) -> tuple[ItemList, str]:
         """``ranked`` with its first ``top`` reordered, and a note in words. Unsure or no log-probabilities: unchanged.
 
+        When time runs short, as many of the first candidates are judged as fit; the rest keep their places.
+
         Raises:
-            LLMError: the backend failed; the caller keeps the fused order and says so.
+            LLMError: the backend failed or there was no time for two; the caller keeps the fused order and says so.
         """
-        head = ranked.top(top)
-        if len(head) < 2:
+        items = self.catalogue.items(ranked.top(top).rows)
+        if len(items) < 2:
             return ranked, "too few candidates"
-        items = self.catalogue.items(head.rows)
-        scores = llm.yes_no([self.prompt(wish, item) for item in items])
-        if scores is None:
+        unknown = sum((llm.name, item.row) not in self._priors for item in items)
+        share = RERANK_SHARE / (1.0 + unknown / len(items))
+        scores = llm.yes_no([self.prompt(wish, item) for item in items], timeout_s=budget.left(share))
+        priors = None if scores is None else self._prior(llm, items[: len(scores)], budget)
+        if scores is None or priors is None:
             return ranked, "the model gives no log-probabilities; order kept"
-        priors = self._prior(llm, items)
-        if priors is None:
-            return ranked, "the model gives no log-probabilities; order kept"
-        margin = np.asarray(scores, dtype=np.float32) - np.asarray(priors, dtype=np.float32)
+        head = ranked.top(min(len(scores), len(priors)))
+        if len(head) < 2:
+            raise LLMTimeout(f"there was time to judge {len(head)} of {len(items)} candidates")
+        margin = np.asarray(scores[: len(head)], dtype=np.float32) - np.asarray(priors[: len(head)], dtype=np.float32)
         if not np.isfinite(margin).all() or float(margin.std()) < self.config.unsure_below:
-            return ranked, "the model was unsure; order kept"
+            return ranked, f"the model was unsure of {len(head)} candidates; order kept"
         fused = _standard(head.scores) + self.config.weight * _standard(margin)
         order = np.lexsort((np.arange(len(head)), -fused))
         rows = np.concatenate([head.rows[order], ranked.rows[len(head) :]])
-        # Scores stay those of the fusion, sorted, so that the list as a whole keeps falling scores.
-        new = ItemList(rows, ranked.scores)
         moved = int((order != np.arange(len(head))).sum())
-        return new, f"{moved} of {len(head)} candidates moved"
+        hurried = f" (time for {len(head)} of {len(items)})" if len(head) < len(items) else ""
+        # Scores stay those of the fusion, sorted, so that the list as a whole keeps falling scores.
+        return ItemList(rows, ranked.scores), f"{moved} of {len(head)} candidates moved{hurried}"
 
     def prompt(self, wish: str, item: Item) -> list[Message]:
         """Wish first, candidate last, so that all candidates of a turn share the longest prefix."""
@@ -98,21 +106,28 @@ class Reranker:
                     parts.append(f"{spec.spoken} {join(list(value[:5])) if isinstance(value, tuple) else value}")
         return "; ".join(parts)
 
-    def _prior(self, llm: LLM, items: Sequence[Item]) -> list[float] | None:
+    def _prior(self, llm: LLM, items: Sequence[Item], budget: Budget) -> list[float] | None:
+        """Log-odds of each item for an empty wish, of as many of the first items as there is time for."""
         with self._lock:
-            known = {item.row: self._priors.get((llm.name, item.row)) for item in items}
-        missing = [item for item in items if known[item.row] is None]
+            known = {item.row: self._priors[key] for item in items if (key := (llm.name, item.row)) in self._priors}
+        missing = [item for item in items if item.row not in known]
         if missing:
-            scores = llm.yes_no([self.prompt("N/A", item) for item in missing])
+            prompts = [self.prompt("N/A", item) for item in missing]
+            scores = llm.yes_no(prompts, timeout_s=budget.left(RERANK_SHARE))
             if scores is None:
                 return None
+            known |= {item.row: score for item, score in zip(missing, scores, strict=False)}
             with self._lock:
-                for item, score in zip(missing, scores, strict=True):
-                    known[item.row] = score
-                    self._priors[(llm.name, item.row)] = score
+                for row, score in known.items():
+                    self._priors[(llm.name, row)] = score
                 while len(self._priors) > self.config.priors_kept:
                     self._priors.popitem(last=False)
-        return [known[item.row] or 0.0 for item in items]
+        out: list[float] = []
+        for item in items:
+            if item.row not in known:
+                break
+            out.append(known[item.row])
+        return out
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

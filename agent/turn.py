@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from convrec.agent import answers, reply
 from convrec.agent.api import AgentInfo
+from convrec.agent.budget import Budget
 from convrec.agent.events import (
     Event,
     Fallback,
@@ -60,6 +61,7 @@ class _Turn:
     request: Request
     remembered: list[Preference]
     plan: Plan
+    budget: Budget
     planner: str = "rules"
     text: str = ""
     items: list[RecommendedItem] = field(default_factory=list)
@@ -138,7 +140,7 @@ class Agent:
 
         reranks = self.llm is not None and self.settings.rerank_top > 1
         plan = plan_by_rules(reading, request, self.catalogue, rerank=reranks)
-        turn = _Turn(reading, session, request, remembered, plan, started=started)
+        turn = _Turn(reading, session, request, remembered, plan, Budget(self.settings.llm_budget_s), started=started)
         turn.timings |= {"understand": understood - started, "recall": recalled - understood}
         turn.timings["first_event"] = understood - started
         for event in early:
@@ -163,10 +165,10 @@ class Agent:
         """Rules plan what they are sure of; the rest is one LLM call, merged. The LLM never blocks the turn."""
         note = ""
         if self.llm is not None and turn.reading.act in ("recommend", "other"):
-            with _timed(turn, "plan"):
+            with turn.budget, _timed(turn, "plan"):
                 try:
                     turn.llm_calls += 1
-                    draft, calls = self.planner.draft(self.llm, turn.reading.text)
+                    draft, calls = self.planner.draft(self.llm, turn.reading.text, turn.budget)
                     turn.calls += calls
                     turn.llm_calls += len(calls) - 1
                     turn.request, turn.plan = self.merger.merge(
@@ -283,11 +285,11 @@ class Agent:
             return
         before = len(bus.rows)
         wish = self._wish(turn)
-        with _timed(turn, "rerank"):
+        with turn.budget, _timed(turn, "rerank"):
             started = time.perf_counter()
             try:
                 turn.llm_calls += 1
-                bus.ranked, note = self.reranker(self.llm, wish, bus.ranked, self.settings.rerank_top)
+                bus.ranked, note = self.reranker(self.llm, wish, bus.ranked, self.settings.rerank_top, turn.budget)
             except LLMError as error:
                 yield turn.fall_back("rerank", error, "kept the fused order")
                 return
@@ -332,11 +334,11 @@ class Agent:
         """The sentence before the list: the LLM's when it verifies, else the template."""
         said = False
         if self.llm is not None and self.settings.llm_reply:
-            with _timed(turn, "reply"):
+            with turn.budget, _timed(turn, "reply"):
                 try:
                     turn.llm_calls += 1
                     for piece in reply.llm_opening(
-                        self.llm, turn.reading.text, turn.items, references, turn.request, self.catalogue
+                        self.llm, turn.reading.text, turn.items, references, turn.request, self.catalogue, turn.budget
                     ):
                         if isinstance(piece, reply.Opening):
                             if piece.completion is not None:
@@ -363,7 +365,7 @@ class Agent:
         if turn.reading.unknown:
             template = answers.not_found(turn.reading.unknown, self.catalogue)
         elif act == "other" and self.llm is not None and self.settings.llm_reply:
-            with _timed(turn, "reply"):
+            with turn.budget, _timed(turn, "reply"):
                 try:
                     turn.llm_calls += 1
                     done = self.llm.complete(
@@ -372,6 +374,7 @@ class Agent:
                             ("user", tagged("message", turn.reading.text)),
                         ],
                         max_tokens=CHAT_TOKENS,
+                        timeout_s=turn.budget.left(),
                     )
                     turn.calls.append(done)
                     verdict = Verifier.of([template, turn.reading.text, str(self.catalogue.size)]).check(done.text)

@@ -77,6 +77,7 @@ class LLM:
         schema: dict[str, Any] | None = None,
         max_tokens: int = 256,
         temperature: float = 0.0,
+        timeout_s: float | None = None,
     ) -> Completion:
         """The whole answer. With ``schema`` (JSON Schema) decoding is constrained to it.
 
@@ -88,7 +89,11 @@ class LLM:
             LLMUnavailable: the backend is gone or cannot be started.
             LLMError: the backend refused the request, for instance a prompt longer than its context.
         """
-        kwargs: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
+        kwargs: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "timeout": self._limit(timeout_s),
+        }
         if schema is not None:
             kwargs["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         start = time.perf_counter()
@@ -105,7 +110,12 @@ class LLM:
         return completion
 
     def stream(
-        self, messages: Sequence[Message], *, max_tokens: int = 256, temperature: float = 0.0
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        timeout_s: float | None = None,
     ) -> Iterator[str | Completion]:
         """Pieces of text as they are made, last the Completion. Closing the iterator stops the backend.
 
@@ -116,7 +126,8 @@ class LLM:
         pieces: list[str] = []
         prompt_tokens = generated_tokens = 0
         metadata: dict[str, Any] = {}
-        source = self._ready().stream(list(messages), max_tokens=max_tokens, temperature=temperature)
+        limit = self._limit(timeout_s)
+        source = self._ready().stream(list(messages), max_tokens=max_tokens, temperature=temperature, timeout=limit)
         try:
             for chunk in source:
                 if usage := chunk.usage_metadata:
@@ -126,8 +137,8 @@ class LLM:
                 if text := str(chunk.text):
                     pieces.append(text)
                     yield text
-                if time.perf_counter() - start > self.timeout_s:
-                    raise LLMTimeout(f"{self.name} was not done after {self.timeout_s:g} s; stopped")
+                if time.perf_counter() - start > limit:
+                    raise LLMTimeout(f"{self.name} was not done after {limit:g} s; stopped")
         finally:
             close = getattr(source, "close", None)
             if close is not None:
@@ -140,29 +151,40 @@ class LLM:
         _check(completion, max_tokens, None)
         yield completion
 
-    def yes_no(self, prompts: Sequence[Sequence[Message]]) -> list[float] | None:
+    def yes_no(self, prompts: Sequence[Sequence[Message]], *, timeout_s: float | None = None) -> list[float] | None:
         """For each prompt, log p(yes) - log p(no) of the answer's first token, in nats; None without log-probabilities.
 
         All spellings of a word ("Yes", " yes", "YES") among the :data:`TOP_LOGPROBS` likeliest tokens count together.
         A word that is not among them gets the probability of the last one that is, so the margin is then a lower bound
         of its size; 0.0 when neither is. The first prompt is asked alone, so that a shared beginning is evaluated once.
 
+        With ``timeout_s`` for all prompts together, no more are asked once the next would probably end too late: the
+        answer then holds as many margins as there was time for, of the first prompts.
+
         Raises:
             LLMError: as in :meth:`complete`.
         """
         if not prompts:
             return []
-        first = self._margin(prompts[0])
+        end = None if timeout_s is None else time.perf_counter() + timeout_s
+        first = self._margin(prompts[0], timeout_s)
         if first is None:
             return None
-        rest = prompts[1:]
-        if self.concurrency > 1 and len(rest) > 1:
-            with ThreadPoolExecutor(min(self.concurrency, len(rest)), thread_name_prefix="convrec-yes-no") as pool:
-                margins = list(pool.map(self._margin, rest))
-        else:
-            margins = [self._margin(prompt) for prompt in rest]
-        found = [first, *(margin for margin in margins if margin is not None)]
-        return found if len(found) == len(prompts) else None
+        found, at = [first], 1
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="convrec-yes-no") as pool:
+            spent = 0.0
+            while at < len(prompts):
+                left = None if end is None else end - time.perf_counter()
+                if left is not None and left <= spent:
+                    break
+                batch, start = prompts[at : at + self.concurrency], time.perf_counter()
+                margins = list(pool.map(lambda prompt, left=left: self._margin(prompt, left), batch))
+                spent = time.perf_counter() - start
+                if any(margin is None for margin in margins):
+                    return None
+                found += [margin for margin in margins if margin is not None]
+                at += len(batch)
+        return found
 
     def warm(self, messages: Sequence[Message] = ()) -> None:
         """Start the backend and evaluate ``messages``, the fixed beginning of later prompts. Safe from any thread.
@@ -194,9 +216,18 @@ class LLM:
                 self._chat = self._load()
             return self._chat
 
-    def _margin(self, prompt: Sequence[Message]) -> float | None:
+    def _limit(self, timeout_s: float | None) -> float:
+        """The time-out of one call as the backends take it: the caller's, but never more than the model's own."""
+        return self.timeout_s if timeout_s is None else max(0.1, min(timeout_s, self.timeout_s))
+
+    def _margin(self, prompt: Sequence[Message], timeout_s: float | None = None) -> float | None:
         answer = self._ready().invoke(
-            list(prompt), max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=TOP_LOGPROBS
+            list(prompt),
+            max_tokens=1,
+            temperature=0.0,
+            logprobs=True,
+            top_logprobs=TOP_LOGPROBS,
+            timeout=self._limit(timeout_s),
         )
         content = (answer.response_metadata.get("logprobs") or {}).get("content")
         return margin(content[0].get("top_logprobs") or []) if content else None

@@ -71,8 +71,9 @@ class ScriptedChat(BaseChatModel):
         if kwargs.get("logprobs"):
             return self._first_token(asked)
         words, reason = self._words(asked, kwargs)
-        if self.delay_s * len(words) > self.timeout_s:
-            raise LLMTimeout(f"scripted model: no answer after {self.timeout_s:g} s")
+        timeout_s = float(kwargs.get("timeout", self.timeout_s))
+        if self.delay_s * len(words) > timeout_s:
+            raise LLMTimeout(f"scripted model: no answer after {timeout_s:g} s")
         time.sleep(self.delay_s * len(words))
         message = AIMessage(
             "".join(words), usage_metadata=_usage(asked, len(words)), response_metadata={"finish_reason": reason}

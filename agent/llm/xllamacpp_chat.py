@@ -154,7 +154,7 @@ class Engine:
 
 class XllamacppChat(BaseChatModel):
     """LangChain's view of an :class:`Engine`. Understands ``max_tokens``, ``temperature``, ``response_format``,
-    ``logprobs``, ``top_logprobs`` and ``seed``. The model is loaded when the object is made."""
+    ``logprobs``, ``top_logprobs``, ``seed`` and ``timeout`` (seconds). The model is loaded when the object is made."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
 
@@ -220,7 +220,7 @@ class XllamacppChat(BaseChatModel):
             request["stop"] = stop
         if schema := kwargs.get("response_format", {}).get("json_schema", {}).get("schema"):
             request["grammar"] = _grammar(schema)
-        with contextlib.closing(self._engine.run(request, self.timeout_s)) as chunks:
+        with contextlib.closing(self._engine.run(request, float(kwargs.get("timeout", self.timeout_s)))) as chunks:
             for chunk in chunks:
                 yield ChatGenerationChunk(message=_message(chunk))
 

@@ -1,0 +1,41 @@
+"""The time a language model may take in one turn, so that a slow machine still answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from convrec.core.errors import LLMTimeout
+
+LEAST_S = 0.5
+"""A call with less time than this is not begun."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """Counts down from ``seconds`` while the model works; the clock stands still in between."""
+
+    seconds: float
+    spent: float = 0.0
+    _since: float | None = field(default=None, init=False)
+
+    def __enter__(self) -> Budget:
+        self._since = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._since is not None:
+            self.spent += time.perf_counter() - self._since
+            self._since = None
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds left for the next call, of which ``share`` may be used.
+
+        Raises:
+            LLMTimeout: there is too little left to begin one.
+        """
+        running = time.perf_counter() - self._since if self._since is not None else 0.0
+        rest = (self.seconds - self.spent - running) * share
+        if rest < LEAST_S:
+            raise LLMTimeout(f"the {self.seconds:g} s that the model may take in one turn are used up")
+        return rest
