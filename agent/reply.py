@@ -77,6 +77,10 @@ def _way_out(condition: Condition, rows: RowArray, catalogue: Catalogue) -> str:
     return text + "."
 
 
+def _own_facts(item: RecommendedItem) -> str:
+    return " ".join([item.reason, *item.evidence, *(str(value) for value in item.fields.values())])
+
+
 def slate_lines(items: Sequence[RecommendedItem]) -> str:
     """The numbered list, one item a line."""
     lines = []
@@ -108,8 +112,10 @@ def llm_opening(
         ("system", render("reply", catalogue.schema)),
         ("user", f"{tagged('message', message, 400)}\n{tagged('wish', asked, 300)}\n{tagged('facts', facts, 1500)}"),
     ]
-    allowed = [facts, asked, message, catalogue.schema.item_noun, catalogue.schema.item_noun_plural]
-    verifier = Verifier.of(allowed)
+    allowed = [asked, message, catalogue.schema.item_noun, catalogue.schema.item_noun_plural]
+    own = {item.title: _own_facts(item) for item in items}
+    own |= {item.title: " ".join(map(str, item.fields.values())) for item in references}
+    verifier = Verifier.of(allowed, own)
     opening, buffer = Opening(), ""
     kept: list[str] = []
     dropped: list[str] = []

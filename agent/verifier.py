@@ -1,13 +1,15 @@
 """Step 8 of a turn: nothing is said that is not on record.
 
 A sentence of an LLM's reply passes when every number, every name and every content word in it is found in the facts it
-was given, in the user's own words, or in a list of neutral words that claim nothing. What does not pass is dropped.
+was given, in the user's own words, or in a list of neutral words that claim nothing. A sentence that names items may
+only say what is on record for those items: the user's wish for a comedy does not make Heat one. What does not pass is
+dropped.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from convrec.core.items import Item
@@ -42,21 +44,43 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
-    """Checks sentences against a vocabulary of allowed words and numbers."""
-
+class _Vocabulary:
     words: frozenset[str]
     numbers: frozenset[str]
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Verifier:
-        """Allow what occurs in ``texts`` (facts, labels, the user's message)."""
+    def of(cls, texts: Iterable[str]) -> _Vocabulary:
         words: set[str] = set()
         numbers: set[str] = set()
         for text in texts:
             words.update(_stems(text))
             numbers.update(_NUMBER.findall(text))
         return cls(frozenset(words), frozenset(numbers))
+
+    @classmethod
+    def union(cls, parts: Sequence[_Vocabulary]) -> _Vocabulary:
+        return cls(
+            frozenset().union(*(part.words for part in parts)), frozenset().union(*(part.numbers for part in parts))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Checks sentences against vocabularies of allowed words and numbers."""
+
+    general: _Vocabulary
+    items: tuple[tuple[str, _Vocabulary], ...] = ()
+    """(folded title, vocabulary of that item's own facts)."""
+
+    @classmethod
+    def of(cls, texts: Iterable[str], items: Mapping[str, str] | None = None) -> Verifier:
+        """Allow what occurs in ``texts`` (labels, the user's message) and, of each title in ``items``, its own facts.
+
+        A sentence that names no item may use the facts of any.
+        """
+        own = {title: _Vocabulary.of([title, facts]) for title, facts in (items or {}).items()}
+        general = _Vocabulary.of([*texts, *(items or {}).keys(), *(items or {}).values()])
+        return cls(general, tuple((fold(title), words) for title, words in own.items()))
 
     def check(self, text: str) -> Verdict:
         """Keep the sentences that pass, in order."""
@@ -71,14 +95,17 @@ class Verifier:
 
     def problem(self, sentence: str) -> str:
         """What is wrong with one sentence, "" when nothing is."""
+        padded = f" {fold(sentence)} "
+        named = [words for title, words in self.items if f" {title} " in padded]
+        allowed = _Vocabulary.union(named) if named else self.general
         for number in _NUMBER.findall(sentence):
-            if number not in self.numbers and not (number.isdigit() and int(number) <= 1):
+            if number not in allowed.numbers and not (number.isdigit() and int(number) <= 1):
                 return f"number {number} is not on record"
         for word in _WORD.findall(sentence):
             for norm in fold(word).split():
                 if norm in FUNCTION_WORDS or norm in NEUTRAL or len(norm) < 3:
                     continue
-                if not _stems(norm) & (self.words | NEUTRAL):
+                if not _stems(norm) & (allowed.words | NEUTRAL):
                     return f"“{word}” is not on record"
         return ""
 
@@ -98,6 +125,8 @@ def _stems(text: str) -> set[str]:
     out: set[str] = set()
     for word in fold(text).split():
         out.add(word)
+        if word.endswith("ies"):
+            out.add(f"{word[:-3]}y")
         for ending in ("s", "es", "ed", "ing", "er", "ly"):
             if word.endswith(ending) and len(word) - len(ending) >= 3:
                 out.add(word[: -len(ending)])

@@ -138,6 +138,16 @@ def test_unsupported_sentences_do_not(sentence: str) -> None:
     assert Verifier.of(FACTS).check(sentence).text == ""
 
 
+def test_a_sentence_about_an_item_may_only_say_what_is_on_record_for_it() -> None:
+    verifier = Verifier.of(
+        ["something like Heat but a comedy"], {"Heat": "crime and thriller, 1995", "Clue": "comedy, 1985"}
+    )
+    assert verifier.problem("Clue is a comedy.") == ""
+    assert verifier.problem("Heat is a great comedy that fits the wish.")
+    assert verifier.problem("Heat came out in 1985.")
+    assert verifier.problem("These picks are all comedies.") == ""
+
+
 def test_the_slate_check_does_not_trust_the_filter() -> None:
     heat = demo_catalogue().item(demo_catalogue().row_of("tt0113277") or 0)
     assert violations([heat], [NO_HORROR]) == []
