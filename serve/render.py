@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LINE_CHARS = 400
 """Longest single line made from untrusted text; the wrap is the terminal's."""
 STATUS_CHARS = 100
-FACT_ROLES = (Role.CATEGORY, Role.DURATION, Role.CERTIFICATE, Role.PERSON, Role.LANGUAGE, Role.COUNTRY, Role.QUALITY)
+FACT_ROLES = (Role.CATEGORY, Role.DURATION, Role.CERTIFICATE, Role.LANGUAGE, Role.COUNTRY, Role.QUALITY)
 """What of a record is shown under an item; all of it is in ``--json`` and behind ``/why``."""
 _PIECES = re.compile(r"\n|[^\S\n]+|\S+")
 _NUMBER = re.compile(r"\d{1,3}\.")
@@ -174,10 +174,11 @@ def item_lines(number: int, item: RecommendedItem, schema: Schema) -> list[str]:
     # Its imports take .3 s; an agent has brought them in before there is an item to show.
     from convrec.agent.reasons import say  # noqa: PLC0415
 
+    makers = schema.people()[:1]  # those after them (writers, cast) fill lines and are in the record
     facts = [
         said
         for spec in schema.fields
-        if spec.role in FACT_ROLES and (said := say(spec, _field_value(item.fields.get(spec.name))))
+        if (spec.role in FACT_ROLES or spec in makers) and (said := say(spec, _field_value(item.fields.get(spec.name))))
     ]
     label = f"{item.title} ({item.year})" if item.year is not None else item.title
     lines = [line(f"{number}. {label}" + (f": {item.reason}" if item.reason else ""))]

@@ -19,6 +19,8 @@ import pytest
 from convrec.agent.events import Event, Finished, RecommendedItem, Token, ToolRan, Understood
 from convrec.memory.records import NewPreference
 from convrec.serve.chat import Chat
+from convrec.serve.render import item_lines, without_list
+from convrec.tools.schema import FILM_SCHEMA
 from rich.console import Console
 
 
@@ -169,3 +171,30 @@ def test_a_session_in_a_terminal(tmp_path: Path, home: Path) -> None:
     history = home / "chat_history"
     assert "first words" in history.read_text(encoding="utf-8")
     assert history.stat().st_mode & 0o077 == 0, "what was typed is the user's own"
+
+
+def test_the_facts_under_an_item_come_from_its_record() -> None:
+    fields = {
+        "year": 1995,
+        "runtime": 170,
+        "genres": ["Crime", "Drama"],
+        "directors": ("Michael Mann",),
+        "cast": ("Al Pacino",),
+        "plot": "long",
+    }
+    item = RecommendedItem("1", "Heat", 1995, "like you said", 0.9, fields)
+    first, facts = item_lines(1, item, FILM_SCHEMA)
+    assert first == "1. Heat (1995): like you said"
+    assert facts == "   170 minutes · crime and drama · directed by Michael Mann"
+    bare = RecommendedItem("2", "X", None, "", 0.1, {})
+    assert item_lines(2, bare, FILM_SCHEMA) == ["2. X"]
+
+
+def test_a_list_in_the_reply_is_not_shown_twice() -> None:
+    items = [RecommendedItem(str(n), title, 1995, "", 0.1, {}) for n, title in enumerate(("Heat", "Seven"))]
+    listed = "Two films.\n1. Heat (1995): why\n2. Seven (1995)"
+    assert without_list(listed, items) == "Two films."
+    assert without_list("Two films.\n1. Heat\n2. Casino", items).endswith("2. Casino"), "another list stays"
+    assert without_list("One line.", items) == "One line."
+    assert without_list("1. Heat\n2. Seven", items) == ""
+    assert without_list("text", []) == "text"
