@@ -14,6 +14,7 @@ from convrec.agent.request import Request
 from convrec.core.errors import LLMBadOutput
 from convrec.core.text import clean, fold
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.lexicon import FUNCTION_WORDS
 from convrec.tools.predicates import Condition, Op, Test
 from convrec.tools.schema import Role
 from convrec.tools.understand import Understanding
@@ -118,7 +119,7 @@ class Merger:
         if reading.act == "other" and draft.action == "recommend" and (draft.mood or draft.genres):
             action = "recommend"
         request = replace(request, conditions=[*request.conditions, *self._wanted(draft, request, said)])
-        mood = self._mood(draft, said)
+        mood = self._mood(draft, request, said)
         calls = _calls(action, request, rerank, [mood] if mood else [])
         plan = rules.model_copy(
             update={
@@ -143,11 +144,13 @@ class Merger:
             Condition(Test(spec.name, Op.ANY, (g,)), g.lower(), spec.name, source="llm", hard=False) for g in fresh[:2]
         ]
 
-    def _mood(self, draft: Draft, said: set[str]) -> str:
-        """The draft's mood when at least half of its words are the user's own."""
+    def _mood(self, draft: Draft, request: Request, said: set[str]) -> str:
+        """The draft's mood, when half of its words are the user's own and no condition says it already."""
         words = fold(draft.mood).split()
+        conditions = {word for c in request.conditions for word in fold(f"{c.said} {c.label}").split()}
         grounded = sum(word in said for word in words)
-        return clean(draft.mood, 80) if words and 2 * grounded >= len(words) else ""
+        new = [word for word in words if word not in conditions and word not in FUNCTION_WORDS]
+        return clean(draft.mood, 80) if new and 2 * grounded >= len(words) else ""
 
 
 def _values(condition: Condition) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Step 8 of a turn: the words. A template that always works; the LLM's opening takes its place when it verifies."""
+"""Step 8 of a turn, the words: a template that always works stands at once; the LLM adds a remark when it verifies."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import Condition
 
-OPENING_TOKENS = 80
+REMARK_TOKENS = 48
+REMARK_FACTS = 3
+"""Items of the slate whose facts the LLM is given: prompt tokens are what a remark costs."""
 MOST_NAMED = 12
 """Items named when telling what one condition stands in the way of."""
 
 
 @dataclass(slots=True)
-class Opening:
-    """What came of asking the LLM for an opening."""
+class Remark:
+    """What came of asking the LLM for a remark."""
 
     text: str = ""
     dropped: tuple[str, ...] = ()
@@ -90,22 +92,23 @@ def slate_lines(items: Sequence[RecommendedItem]) -> str:
     return "\n".join(lines)
 
 
-def llm_opening(
+def llm_remark(
     llm: LLM,
     message: str,
     items: Sequence[RecommendedItem],
     references: Sequence[Item],
     request: Request,
+    relaxed: Sequence[Condition],
     catalogue: Catalogue,
     budget: Budget,
-) -> Iterator[str | Opening]:
-    """Verified sentences as they are finished, last the :class:`Opening`.
+) -> Iterator[str | Remark]:
+    """Verified sentences as they are finished, last the :class:`Remark`.
 
     Raises:
         LLMError: the backend failed; what was yielded so far stands.
     """
-    facts = "\n".join(f"- {slate_lines([item])[3:]}" for item in items)
-    wish = join([c.label for c in request.conditions]) or "no conditions"
+    facts = "\n".join(f"- {slate_lines([item])[3:]}" for item in items[:REMARK_FACTS])
+    wish = join([c.label for c in request.conditions if c not in relaxed]) or "no conditions"
     like = join([r.label for r in references[:3]])
     asked = f"{wish}; like {like}" if like else wish
     prompt: list[Message] = [
@@ -113,10 +116,11 @@ def llm_opening(
         ("user", f"{tagged('message', message, 400)}\n{tagged('wish', asked, 300)}\n{tagged('facts', facts, 1500)}"),
     ]
     allowed = [asked, message, catalogue.schema.item_noun, catalogue.schema.item_noun_plural]
-    own = {item.title: _own_facts(item) for item in items}
+    held = " ".join(c.label for c in request.hard if not c.negative and c not in relaxed)
+    own = {item.title: f"{_own_facts(item)} {held}" for item in items}
     own |= {item.title: " ".join(map(str, item.fields.values())) for item in references}
     verifier = Verifier.of(allowed, own)
-    opening, buffer = Opening(), ""
+    remark, buffer = Remark(), ""
     kept: list[str] = []
     dropped: list[str] = []
 
@@ -130,9 +134,9 @@ def llm_opening(
                 kept.append(sentence)
                 yield piece
 
-    for piece in llm.stream(prompt, max_tokens=OPENING_TOKENS, timeout_s=budget.left()):
+    for piece in llm.stream(prompt, max_tokens=REMARK_TOKENS, timeout_s=budget.left()):
         if isinstance(piece, Completion):
-            opening.completion = piece
+            remark.completion = piece
             continue
         buffer += piece
         parts = sentences(buffer)
@@ -142,5 +146,5 @@ def llm_opening(
     # A sentence cut off by the token limit has no end and is not said.
     if buffer.strip().endswith((".", "!", "?")):
         yield from judge(sentences(buffer))
-    opening.text, opening.dropped = " ".join(kept), tuple(dropped)
-    yield opening
+    remark.text, remark.dropped = " ".join(kept), tuple(dropped)
+    yield remark

@@ -16,7 +16,6 @@ import numpy as np
 from convrec.agent.budget import Budget
 from convrec.agent.llm.base import LLM, Message
 from convrec.agent.prompting import render, tagged
-from convrec.agent.reasons import join
 from convrec.core.errors import LLMTimeout
 from convrec.core.items import Item, ItemList
 from convrec.tools.catalogue import Catalogue
@@ -82,14 +81,15 @@ class Reranker:
         return ItemList(rows, ranked.scores), f"{moved} of {len(head)} candidates moved{hurried}"
 
     def prompt(self, wish: str, item: Item) -> list[Message]:
-        """Wish first, candidate last, so that all candidates of a turn share the longest prefix."""
+        """Wish and question first, candidate last, so that all candidates of a turn share the longest prefix: only the
+        card is evaluated anew, some 25 tokens."""
         schema = self.catalogue.schema
+        question = f"Does this {schema.item_noun} suit the wish? Answer Yes or No."
         return [
             ("system", render("rerank", schema)),
             (
                 "user",
-                f"{tagged('wish', wish, WISH_CHARS)}\n{tagged('candidate', self.card(item), CARD_CHARS)}\n"
-                f"Does this {schema.item_noun} suit the wish? Answer Yes or No.",
+                f"{tagged('wish', wish, WISH_CHARS)}\n{question}\n{tagged('candidate', self.card(item), CARD_CHARS)}",
             ),
         ]
 
@@ -97,13 +97,13 @@ class Reranker:
         """A candidate's record in one line, from typed fields only."""
         parts = [item.label]
         for spec in self.catalogue.schema.fields:
-            if (
-                spec.role in (Role.CATEGORY, Role.CERTIFICATE, Role.DESCRIPTION, Role.KEYWORDS)
-                or spec.name == "directors"
-            ):
-                value = item.fields.get(spec.name)
-                if value:
-                    parts.append(f"{spec.spoken} {join(list(value[:5])) if isinstance(value, tuple) else value}")
+            value = item.fields.get(spec.name)
+            if not value:
+                continue
+            if isinstance(value, tuple) and spec.role in (Role.CATEGORY, Role.KEYWORDS):
+                parts.append(", ".join(value[:4]))
+            elif spec.role in (Role.CERTIFICATE, Role.DESCRIPTION):
+                parts.append(str(value))
         return "; ".join(parts)
 
     def _prior(self, llm: LLM, items: Sequence[Item], budget: Budget) -> list[float] | None:

@@ -72,7 +72,6 @@ class _Turn:
     calls: list[Completion] = field(default_factory=list)
     llm_calls: int = 0
     learned: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def fall_back(self, stage: str, why: object, instead: str) -> Fallback:
@@ -153,6 +152,12 @@ class Agent:
             yield from self._remember(turn)
         session.turns.append((text, turn.text))
         self.sessions.save(user, session_id, session.to_json())
+        # The list stands and the turn is saved before the model is asked for more words: a slow model keeps nobody
+        # waiting for them, and who stops here has lost nothing.
+        yield from self._remark(turn)
+        if turn.text != session.turns[-1][1]:
+            session.turns[-1] = (text, turn.text)
+            self.sessions.save(user, session_id, session.to_json())
         turn.timings["total"] = time.perf_counter() - started
         yield Finished(self._result(turn))
 
@@ -261,7 +266,9 @@ class Agent:
         yield from self._say(turn, reply.relaxation(bus.relaxed))
         references = self.catalogue.items(request.references)
         turn.items = self._recommended(turn, items, references)
-        yield from self._open(turn, references, bus)
+        yield from self._say(
+            turn, reply.template_opening(len(turn.items), references, turn.request, bus, self.catalogue)
+        )
         lines = "\n" + reply.slate_lines(turn.items)
         turn.text += lines
         yield Token(lines)
@@ -330,34 +337,30 @@ class Agent:
             )
         return out
 
-    def _open(self, turn: _Turn, references: list[Item], bus: Candidates) -> Iterator[Event]:
-        """The sentence before the list: the LLM's when it verifies, else the template."""
-        said = False
-        if self.llm is not None and self.settings.llm_reply:
-            with turn.budget, _timed(turn, "reply"):
-                try:
-                    turn.llm_calls += 1
-                    for piece in reply.llm_opening(
-                        self.llm, turn.reading.text, turn.items, references, turn.request, self.catalogue, turn.budget
-                    ):
-                        if isinstance(piece, reply.Opening):
-                            if piece.completion is not None:
-                                turn.calls.append(piece.completion)
-                            if piece.dropped:
-                                turn.notes += piece.dropped
-                            if not piece.text:
-                                why = piece.dropped[0] if piece.dropped else "nothing was written"
-                                yield turn.fall_back("reply", why, "used the template")
-                        else:
-                            said = True
-                            yield from self._say(turn, piece.strip())
-                except LLMError as error:
-                    yield turn.fall_back("reply", error, "used the template")
-        if not said:
-            yield from self._say(
-                turn,
-                reply.template_opening(len(turn.items), references, turn.request, bus, self.catalogue),
-            )
+    def _remark(self, turn: _Turn) -> Iterator[Event]:
+        """A sentence of the LLM after the list, as far as it verifies."""
+        if self.llm is None or not self.settings.llm_reply or not turn.items:
+            return
+        request = turn.request
+        references = self.catalogue.items(request.references)
+        relaxed = [c for c in request.hard if c.label in turn.relaxed]
+        with turn.budget, _timed(turn, "reply"):
+            try:
+                turn.llm_calls += 1
+                for piece in reply.llm_remark(
+                    self.llm, turn.reading.text, turn.items, references, request, relaxed, self.catalogue, turn.budget
+                ):
+                    if isinstance(piece, str):
+                        said = piece if turn.text.endswith(("\n", " ")) or piece.startswith(" ") else f"\n{piece}"
+                        turn.text += said
+                        yield Token(said)
+                        continue
+                    if piece.completion is not None:
+                        turn.calls.append(piece.completion)
+                    if piece.dropped:
+                        yield turn.fall_back("reply", piece.dropped[0], "left out what is not on record")
+            except LLMError as error:
+                yield turn.fall_back("reply", error, "left out the model's remark")
 
     def _chat(self, turn: _Turn) -> Iterator[Event]:
         act = turn.reading.act

@@ -30,7 +30,7 @@ NEUTRAL = frozenset(
     engaging favourite favorite favourites favorites fan fans appeal appeals selected chosen choose based according
     given because while both each among also every without within across from under over between minutes minute year
     years film films movie movies genre genres director directed directors starring cast written rated certificate
-    running time audience together look looking""".split()  # noqa: SIM905 - a word list
+    running time audience together look looking respectively being language languages one two three four five""".split()  # noqa: SIM905 - a word list
 )
 """Words of recommendation that state no fact of an item beyond the ones given."""
 

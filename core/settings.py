@@ -49,7 +49,7 @@ class TurnSettings(Section):
     """How one turn goes."""
 
     slate_size: int = Field(5, ge=1, le=20, description="items recommended per turn")
-    rerank_top: int = Field(10, ge=0, le=50, description="candidates the LLM reranks; 0: never")
+    rerank_top: int = Field(6, ge=0, le=50, description="candidates the LLM reranks; 0: never")
     llm_budget_s: float = Field(
         25.0, gt=0, description="time the LLM may take in one turn, seconds; what does not fit is left to the rules"
     )

@@ -155,6 +155,7 @@ TITLES = [
     ("I love big action movies", []),
     ("no horror, I always watch with my kids", []),
     ("something new for a good year", []),
+    ("something with a clever twist about robots", []),
 ]
 
 
@@ -222,6 +223,7 @@ ACTS = [
     ("what's the weather like?", "other"),
     ("a Korean thriller", "recommend"),
     ("something else", "recommend"),
+    ("something with dinosaurs", "recommend"),
 ]
 
 
@@ -235,6 +237,14 @@ def test_a_narrowing_message_continues_and_a_fresh_one_does_not(reader: Understa
         assert read(reader, text).continues, text
     for text in ("a Korean thriller", "I loved Heat, something similar", "anything by the director of Heat?"):
         assert not read(reader, text).continues, text
+    assert not read(reader, "something with a clever twist about robots").continues
+
+
+def test_loose_words_narrow_a_running_request_only(reader: Understander) -> None:
+    running = Focus(slate=(row("Heat", 1995),), last=row("Heat", 1995))
+    assert read(reader, "in space", running).act == "recommend"
+    assert read(reader, "what's the weather like?", running).act == "other"
+    assert read(reader, "in space").act == "other"
 
 
 @pytest.mark.parametrize("text", ["", " ", "İİİ", "\x00\x01", "👍" * 50, "a" * 4000, "((((((", '"""', "'" * 99])

@@ -85,6 +85,7 @@ MORE = re.compile(
     r"\banother one\b|\belse by\b|\bany more\b"
 )
 _FOLLOW_UP = re.compile(r"\?|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b")
+_QUESTION = re.compile(r"\?\s*$|^\W*(?:who|what|when|where|why|how|which|is|are|do|does|did|can|could)\b")
 _ABOUT_FILMS = re.compile(r"\b(?:movies?|films?|watch|mood|cinema)\b")
 
 
@@ -98,10 +99,12 @@ def classify(
     person_of: bool,
     people: bool,
     query: str,
+    running: bool,
 ) -> tuple[Act, tuple[str, ...]]:
     """The act and, for a look-up, the fields asked for (() means "tell me about it").
 
     ``low``: the lower-case message with each linked title replaced by "it". ``target``: an item is named or pointed at.
+    ``running``: there is a request that a few loose words ("in space") may narrow.
     """
     if _FORGET.search(low):
         return "forget", ()
@@ -122,7 +125,8 @@ def classify(
         return "feedback", ()
     if conditions or target or person_of or wish or people or MORE.search(low):
         return "recommend", ()
-    return ("recommend" if query and _ABOUT_FILMS.search(low) else "other"), ()
+    narrows = running and not _QUESTION.search(low)
+    return ("recommend" if query and (narrows or _ABOUT_FILMS.search(low)) else "other"), ()
 
 
 def _field(schema: Schema, what: Role | str) -> str | None:

@@ -32,7 +32,8 @@ _STRONG = (
     r"\b(?:lov(?:e|ed|ing)|lik(?:e|ed)|enjoy(?:ed)?|adored?|hated?|dislik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
     r"than|similar to|such as|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|"
     r"in the (?:style|vein) of|"
-    r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|about|"
+    r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|"
+    r"(?:tell me(?: more)?|more|know|heard?|think|info(?:rmation)?|details) about|"
     r"who (?:directed|made|wrote|stars in|is in|was in|'s in)|sequel to|version of|instead of|besides|except|not)"
 )
 _CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|film)|films?|movies?|a lot of)\s+)?$")

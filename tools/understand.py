@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from convrec.core.text import fold
-from convrec.tools.acts import MORE, Act, classify
+from convrec.tools.acts import MORE, WISH, Act, classify
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import FUNCTION_WORDS
 from convrec.tools.linking import Linker, Links, UnknownTitle
@@ -121,6 +121,7 @@ class Understander:
             person_of=person_of is not None or person_unknown,
             people=bool(links.people),
             query=query,
+            running=bool(focus.slate or focus.references),
         )
         if act == "lookup":
             mentions = tuple(replace(m, polarity="asked") if m.polarity in ("named", "like") else m for m in mentions)
@@ -138,7 +139,7 @@ class Understander:
             asked_fields=asked,
             person_of=person_of,
             person_of_unknown=person_unknown,
-            continues=_continues(masked, mentions, conditions, person_of is not None),
+            continues=_continues(masked, mentions, conditions, person_of is not None, query),
             standing=standing,
             wants_more=MORE.search(masked.low) is not None,
             reference_unclear=pointed.unclear,
@@ -239,11 +240,14 @@ def _with_it(message: Message, links: Links) -> str:
     return low
 
 
-def _continues(masked: Message, mentions: Sequence[Mention], conditions: Sequence[Condition], person_of: bool) -> bool:
+def _continues(
+    masked: Message, mentions: Sequence[Mention], conditions: Sequence[Condition], person_of: bool, query: str
+) -> bool:
     """A message without a wish of its own, or opening with a word that ties it to the running request."""
     fresh = person_of or any(m.how != "reference" and m.polarity in ("liked", "like") for m in mentions)
     positive = any(not c.negative and c.source != "critique" and c.slot != "audience" for c in conditions)
-    if not (positive or fresh):
+    wish = bool(query) and WISH.search(masked.low) is not None
+    if not (positive or fresh or wish):
         return True
     return _CONTINUES.search(masked.low) is not None and not fresh
 
