@@ -71,7 +71,7 @@ class RecommendedItem:
     year: int | None
     reason: str
     score: float
-    """Fused ranking score, comparable within one slate only."""
+    """Fused ranking score, higher is better, comparable within one slate only; a rerank moves items, not scores."""
     fields: dict[str, Any]
     """The record's non-empty fields, JSON-ready."""
     evidence: tuple[str, ...] = ()

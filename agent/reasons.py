@@ -19,7 +19,10 @@ WELL_REVIEWED = 70
 @dataclass(frozen=True, slots=True)
 class Fact:
     text: str
+    """The whole fact, for "why?"."""
     field: str
+    brief: str = ""
+    """What of it goes into a list whose heading names the references already; "" for all."""
 
 
 def facts(item: Item, references: Sequence[Item], request: Request, catalogue: Catalogue) -> list[Fact]:
@@ -38,7 +41,8 @@ def facts(item: Item, references: Sequence[Item], request: Request, catalogue: C
         common = common or [t for t in tags if any(t in r.tags(category.name) for r in references)]
         if common:
             like = join([r.label for r in references[:2]])
-            out.append(Fact(f"{join([t.lower() for t in common[:3]])}, like {like}", category.name))
+            shared = join([t.lower() for t in common[:3]])
+            out.append(Fact(f"{shared}, like {like}", category.name, f"shares {shared}"))
         elif tags:
             out.append(Fact(join([t.lower() for t in tags[:3]]), category.name))
     out += _shared_people(item, references, [spec for spec in schema.people() if spec not in makers])
@@ -57,8 +61,10 @@ def _shared_people(item: Item, references: Sequence[Item], specs: Sequence[Field
     for spec in specs:
         for reference in references:
             shared = [name for name in item.tags(spec.name) if name in reference.tags(spec.name)]
-            if shared:
-                out.append(Fact(f"{spec.spoken} {join(shared[:2])}, like {reference.label}", spec.name))
+            said = f"{spec.spoken} {join(shared[:2])}"
+            # A film by the same person as writer and director is told once.
+            if shared and not any(fact.text.endswith(f"{join(shared[:2])}, like {reference.label}") for fact in out):
+                out.append(Fact(f"{said}, like {reference.label}", spec.name, said if len(references) == 1 else ""))
                 break
     return out
 
@@ -71,7 +77,7 @@ def reason(found: Sequence[Fact]) -> str:
             picked.append(fact)
         if len(picked) == FACTS_IN_REASON:
             break
-    return "; ".join(f.text for f in picked)
+    return "; ".join(f.brief or f.text for f in picked)
 
 
 def say(spec: FieldSpec, value: FieldValue) -> str:

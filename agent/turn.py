@@ -265,7 +265,7 @@ class Agent:
             return
         yield from self._say(turn, reply.relaxation(bus.relaxed))
         references = self.catalogue.items(request.references)
-        turn.items = self._recommended(turn, items, references)
+        turn.items = self._recommended(turn, bus, items, references)
         yield from self._say(
             turn, reply.template_opening(len(turn.items), references, turn.request, bus, self.catalogue)
         )
@@ -320,9 +320,13 @@ class Agent:
             items = [item for item in items if item.id not in bad]
         return items
 
-    def _recommended(self, turn: _Turn, items: list[Item], references: list[Item]) -> list[RecommendedItem]:
+    def _recommended(
+        self, turn: _Turn, bus: Candidates, items: list[Item], references: list[Item]
+    ) -> list[RecommendedItem]:
         out = []
-        for position, item in enumerate(items):
+        ranked = head(bus, self.settings.slate_size)
+        scores = dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
+        for item in items:
             found = facts(item, references, turn.request, self.catalogue)
             out.append(
                 RecommendedItem(
@@ -330,7 +334,7 @@ class Agent:
                     title=item.title,
                     year=item.year,
                     reason=reason(found),
-                    score=round(1.0 - position / max(len(items), 1), 4),
+                    score=round(scores.get(item.row, 0.0), 4),
                     fields={k: v for k, v in item.fields.items() if v is not None and v != ()},
                     evidence=tuple(f.text for f in found),
                 )

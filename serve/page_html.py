@@ -152,7 +152,7 @@ def _facts(item: RecommendedItem, schema: Schema) -> list[str]:
     lines = (
         [_value(item, schema.by_role(role)) for role in (Role.CATEGORY, Role.DURATION)],
         [f"{spec.spoken} {value}" for spec in people if (value := _value(item, spec))],
-        [_value(item, schema.by_role(Role.QUALITY)), f"match {item.score:.2f}"],
+        [_value(item, schema.by_role(Role.QUALITY))],
     )
     return [text for line in lines if (text := " · ".join(value for value in line if value))]
 

@@ -165,6 +165,13 @@ def test_small_talk_and_profile(agent: Agent) -> None:
     assert "liked Fargo (1996)" in ask(agent, "what do you know about me?").text
 
 
+def test_scores_are_those_of_the_ranking(agent: Agent) -> None:
+    scores = [item.score for item in ask(agent, LOVED).items]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 5
+    assert scores != [1.0, 0.8, 0.6, 0.4, 0.2]
+
+
 def test_every_reason_traces_to_the_record(agent: Agent) -> None:
     for text in (LOVED, "a Korean thriller under two hours", "something by Hitchcock"):
         for item in ask(agent, text).items:
