@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from convrec.core.errors import LLMTimeout
 
+PLAN_SHARE = 0.5
+"""Share of a turn's time that planning may take: where a plan takes longer, the machine is too slow for the rest."""
 LEAST_S = 0.5
 """A call with less time than this is not begun."""
 
@@ -17,6 +19,8 @@ class Budget:
 
     seconds: float
     spent: float = 0.0
+    given_up: bool = False
+    """Set when a call ran out of time: the machine is too slow just now, and the rest of the turn does without."""
     _since: float | None = field(default=None, init=False)
 
     def __enter__(self) -> Budget:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from convrec.agent.budget import Budget
+from convrec.agent.budget import PLAN_SHARE, Budget
 from convrec.agent.llm.base import LLM, Completion, Message
 from convrec.agent.plan import Action, Draft, Plan, ToolCall, draft_schema
 from convrec.agent.prompting import render, tagged
@@ -81,7 +81,7 @@ class LLMPlanner:
         """
         schema = draft_schema(self.categories)
         messages = [*self.prefix(), ("user", tagged("message", text))]
-        first = llm.complete(messages, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left())
+        first = llm.complete(messages, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left(PLAN_SHARE))
         try:
             return _parse(first.text), [first]
         except LLMBadOutput as problem:
@@ -90,7 +90,7 @@ class LLMPlanner:
                 ("assistant", clean(first.text, 400)),
                 ("user", f"That is not valid: {clean(str(problem), 200)}. Answer again with the JSON object only."),
             ]
-            second = llm.complete(repair, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left())
+            second = llm.complete(repair, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left(PLAN_SHARE))
             return _parse(second.text), [first, second]
 
 

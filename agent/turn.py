@@ -34,7 +34,7 @@ from convrec.agent.request import Request, interpret
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new
 from convrec.agent.verifier import Verifier, violations
-from convrec.core.errors import LLMError, MemoryStoreError, RequestError, ToolError
+from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError, ToolError
 from convrec.core.items import Item
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
@@ -181,7 +181,9 @@ class Agent:
                     )
                     turn.planner = "llm+rules"
                 except LLMError as error:
-                    yield turn.fall_back("planner", error, "the rule planner took over")
+                    turn.budget.given_up = isinstance(error, LLMTimeout)
+                    rest = "; rerank and remark are left out in this turn" if turn.budget.given_up else ""
+                    yield turn.fall_back("planner", error, f"the rule planner took over{rest}")
         elif self.llm is not None:
             note = "read by rule; no LLM call needed"
         yield Planned(turn.plan.model_dump(mode="json"), turn.planner, note)
@@ -288,7 +290,12 @@ class Agent:
         return not own and not request.references and not turn.plan.query
 
     def _rerank(self, turn: _Turn, bus: Candidates) -> Iterator[Event]:
-        if self.llm is None or bus.ranked is None or not any(c.tool == "rerank" for c in turn.plan.calls):
+        if (
+            self.llm is None
+            or turn.budget.given_up
+            or bus.ranked is None
+            or not any(c.tool == "rerank" for c in turn.plan.calls)
+        ):
             return
         before = len(bus.rows)
         wish = self._wish(turn)
@@ -343,7 +350,7 @@ class Agent:
 
     def _remark(self, turn: _Turn) -> Iterator[Event]:
         """A sentence of the LLM after the list, as far as it verifies."""
-        if self.llm is None or not self.settings.llm_reply or not turn.items:
+        if self.llm is None or turn.budget.given_up or not self.settings.llm_reply or not turn.items:
             return
         request = turn.request
         references = self.catalogue.items(request.references)
@@ -371,7 +378,7 @@ class Agent:
         template = answers.small_talk(act, self.catalogue)
         if turn.reading.unknown:
             template = answers.not_found(turn.reading.unknown, self.catalogue)
-        elif act == "other" and self.llm is not None and self.settings.llm_reply:
+        elif act == "other" and self.llm is not None and self.settings.llm_reply and not turn.budget.given_up:
             with turn.budget, _timed(turn, "reply"):
                 try:
                     turn.llm_calls += 1

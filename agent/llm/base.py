@@ -138,7 +138,7 @@ class LLM:
                     pieces.append(text)
                     yield text
                 if time.perf_counter() - start > limit:
-                    raise LLMTimeout(f"{self.name} was not done after {limit:g} s; stopped")
+                    raise LLMTimeout(f"{self.name} was not done after {limit:.3g} s; stopped")
         finally:
             close = getattr(source, "close", None)
             if close is not None:

@@ -73,7 +73,7 @@ class ScriptedChat(BaseChatModel):
         words, reason = self._words(asked, kwargs)
         timeout_s = float(kwargs.get("timeout", self.timeout_s))
         if self.delay_s * len(words) > timeout_s:
-            raise LLMTimeout(f"scripted model: no answer after {timeout_s:g} s")
+            raise LLMTimeout(f"scripted model: no answer after {timeout_s:.3g} s")
         time.sleep(self.delay_s * len(words))
         message = AIMessage(
             "".join(words), usage_metadata=_usage(asked, len(words)), response_metadata={"finish_reason": reason}

@@ -127,7 +127,7 @@ class Engine:
                 try:
                     chunk = chunks.get(timeout=max(0.0, end - time.monotonic()))
                 except queue.Empty:
-                    raise LLMTimeout(f"the embedded model was not done after {timeout_s:g} s; stopped") from None
+                    raise LLMTimeout(f"the embedded model was not done after {timeout_s:.3g} s; stopped") from None
                 if chunk is None:
                     return
                 if isinstance(chunk, Exception):
