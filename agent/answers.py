@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convrec.agent.reasons import join, say
+from convrec.agent.reasons import Fact, join, say
 from convrec.core.items import Item
 from convrec.memory.records import Preference
 from convrec.tools.catalogue import Catalogue
@@ -14,6 +14,7 @@ from convrec.tools.schema import FieldSpec, Role
 from convrec.tools.understand import Understanding
 
 MAX_PEOPLE_SAID = 8
+PROFILE_SAID = 15
 
 
 def lookup(reading: Understanding, items: Sequence[Item], catalogue: Catalogue, other: Item | None) -> str:
@@ -32,8 +33,8 @@ def _facts_of(item: Item, fields: Sequence[str], catalogue: Catalogue) -> str:
         return summary(item, catalogue)
     known = [(spec, _value(item, spec)) for spec in specs]
     there = [_statement(spec, value) for spec, value in known if value]
-    missing = [spec.spoken for spec, value in known if not value]
-    text = f"{item.label} is {join(there)}." if there else ""
+    missing = [_noun(spec) for spec, value in known if not value]
+    text = f"{item.label} {join(there)}." if there else ""
     if missing:
         absent = f"The catalogue does not record {join(missing)} for {item.label}."
         text = f"{text} {absent}" if text else f"{absent} What it has: {summary(item, catalogue)}"
@@ -41,7 +42,25 @@ def _facts_of(item: Item, fields: Sequence[str], catalogue: Catalogue) -> str:
 
 
 def _statement(spec: FieldSpec, value: str) -> str:
-    return f"{value} long" if spec.role is Role.DURATION else value
+    match spec.role:
+        case Role.DURATION:
+            return f"is {value} long"
+        case Role.QUALITY:
+            return f"has a {value}"
+        case Role.CATEGORY:
+            return f"is recorded as {value}"
+        case Role.PERSON if spec.name == "cast":
+            return f"has in its cast (in alphabetical order, as recorded) {value.removeprefix(spec.spoken).strip()}"
+        case Role.DESCRIPTION:
+            return f"is about this: {value.removeprefix(spec.spoken).lstrip(': ')}"
+        case _:
+            return f"is {value}"
+
+
+def _noun(spec: FieldSpec) -> str:
+    return {Role.PERSON: f"the {spec.name}", Role.CERTIFICATE: "a rating", Role.DESCRIPTION: "a plot"}.get(
+        spec.role, f"the {spec.spoken}"
+    )
 
 
 def _value(item: Item, spec: FieldSpec) -> str:
@@ -120,4 +139,12 @@ def profile(preferences: Sequence[Preference]) -> str:
     """What is remembered, in words."""
     if not preferences:
         return "I remember nothing about you yet."
-    return "What I remember about you: " + "; ".join(p.text for p in preferences[:15]) + "."
+    more = f"; and {len(preferences) - PROFILE_SAID} more" if len(preferences) > PROFILE_SAID else ""
+    return "What I remember about you: " + "; ".join(p.text for p in preferences[:PROFILE_SAID]) + f"{more}."
+
+
+def why(item: Item, found: Sequence[Fact]) -> str:
+    """The facts behind one recommendation."""
+    if not found:
+        return f"I picked {item.label} for its place in the ranking; its record says nothing more on your wish."
+    return f"I picked {item.label} because of this: {'; '.join(f.text for f in found)}."

@@ -15,7 +15,7 @@ LEAST_S = 0.5
 
 @dataclass(slots=True)
 class Budget:
-    """Counts down from ``seconds`` while the model works; the clock stands still in between."""
+    """Counts down from ``seconds`` inside ``with budget:``; the clock stands still outside."""
 
     seconds: float
     spent: float = 0.0

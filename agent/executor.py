@@ -19,7 +19,7 @@ from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.content import ContentModel
 from convrec.tools.item_index import ItemIndex
-from convrec.tools.toolbox import FilterTool, RankTool, SearchTool, SimilarTool
+from convrec.tools.toolbox import FilterTool, LookupTool, RankTool, SearchTool, SimilarTool
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 class Toolbox:
     """The tools of one catalogue, shared by all sessions: they hold caches, no state of a turn."""
 
+    lookup: LookupTool
     filter: FilterTool
     similar: SimilarTool
     search: SearchTool
@@ -37,6 +38,7 @@ class Toolbox:
     def build(cls, catalogue: Catalogue, embedder: Embedder | None, index: ItemIndex | None) -> Toolbox:
         content = ContentModel(catalogue)
         return cls(
+            LookupTool(catalogue),
             FilterTool(catalogue),
             SimilarTool(content, index),
             SearchTool(embedder, index),

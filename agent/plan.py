@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Action = Literal["recommend", "lookup", "chat", "feedback", "profile", "forget"]
+Action = Literal["recommend", "lookup", "chat", "feedback", "profile", "forget", "why"]
 ToolName = Literal["lookup", "filter", "similar", "search", "rank", "rerank"]
 
 
@@ -37,7 +37,10 @@ class Plan(BaseModel):
 
 
 class Draft(BaseModel):
-    """What the LLM is asked for. Every slot is optional but the action, so that a small model can be brief."""
+    """What the LLM is asked for. Every slot is optional but the action, so that a small model can be brief.
+
+    Numbers are not asked for: rules read them, and small models copy those of the examples.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -47,9 +50,6 @@ class Draft(BaseModel):
     genres: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
-    year_min: int | None = None
-    year_max: int | None = None
-    minutes_max: int | None = None
     mood: str = ""
     tools: tuple[ToolName, ...] = ()
 
@@ -71,12 +71,9 @@ def draft_schema(categories: tuple[str, ...]) -> dict[str, Any]:
             "genres": kinds,
             "exclude": kinds,
             "people": names,
-            "year_min": {"type": "integer", "minimum": 1880, "maximum": 2100},
-            "year_max": {"type": "integer", "minimum": 1880, "maximum": 2100},
-            "minutes_max": {"type": "integer", "minimum": 20, "maximum": 600},
             "mood": {"type": "string", "maxLength": 80},
             "tools": {"type": "array", "items": {"enum": list(get_args(ToolName))}, "maxItems": 6},
         },
-        "required": ["action", "tools"],
+        "required": ["action"],
         "additionalProperties": False,
     }

@@ -29,7 +29,7 @@ def plan_by_rules(reading: Understanding, request: Request, catalogue: Catalogue
     labels = [item.label for item in catalogue.items(request.references)] if request.references else []
     disliked = [item.label for item in catalogue.items(request.disliked)] if request.disliked else []
     action: Action = "chat"
-    if reading.act in ("recommend", "lookup", "feedback", "profile", "forget"):
+    if reading.act in ("recommend", "lookup", "feedback", "profile", "forget", "why"):
         action = reading.act
     return Plan(
         action=action,
@@ -81,17 +81,20 @@ class LLMPlanner:
         """
         schema = draft_schema(self.categories)
         messages = [*self.prefix(), ("user", tagged("message", text))]
-        first = llm.complete(messages, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left(PLAN_SHARE))
+        calls: list[Completion] = []
         try:
-            return _parse(first.text), [first]
+            calls.append(
+                llm.complete(messages, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left(PLAN_SHARE))
+            )
+            return _parse(calls[0].text), calls
         except LLMBadOutput as problem:
             repair: list[Message] = [
                 *messages,
-                ("assistant", clean(first.text, 400)),
+                ("assistant", clean(calls[0].text, 400) if calls else "…"),
                 ("user", f"That is not valid: {clean(str(problem), 200)}. Answer again with the JSON object only."),
             ]
             second = llm.complete(repair, schema=schema, max_tokens=DRAFT_TOKENS, timeout_s=budget.left(PLAN_SHARE))
-            return _parse(second.text), [first, second]
+            return _parse(second.text), [*calls, second]
 
 
 def _parse(text: str) -> Draft:
@@ -105,8 +108,9 @@ def _parse(text: str) -> Draft:
 class Merger:
     """Merges a draft into the rule reading.
 
-    Rules keep the last word on numbers, denials, names and what is hard. From the draft come: an action where the rules
-    saw none, categories as soft preferences, and a mood to search for, each only when it is grounded in the message.
+    Rules keep the last word on numbers, denials, names and what is hard. From the draft come an action where the rules
+    saw none; where the rules read no category, categories as preferences for ranking, never as filters; and a mood to
+    search for, when at least half of its words are the user's own.
     """
 
     catalogue: Catalogue
@@ -118,9 +122,11 @@ class Merger:
         said = set(fold(reading.text).split())
         if reading.act == "other" and draft.action == "recommend" and (draft.mood or draft.genres):
             action = "recommend"
-        request = replace(request, conditions=[*request.conditions, *self._wanted(draft, request, said)])
+        request = replace(request, conditions=[*request.conditions, *self._wanted(draft, request)])
         mood = self._mood(draft, request, said)
-        calls = _calls(action, request, rerank, [mood] if mood else [])
+        # A wish of hard conditions alone leaves a model nothing to judge; then its time is better saved.
+        soft = bool(request.references or request.query or mood or request.soft or "rerank" in draft.tools)
+        calls = _calls(action, request, rerank and soft, [mood] if mood else [])
         plan = rules.model_copy(
             update={
                 "action": action,
@@ -131,7 +137,7 @@ class Merger:
         )
         return request, plan
 
-    def _wanted(self, draft: Draft, request: Request, said: set[str]) -> list[Condition]:
+    def _wanted(self, draft: Draft, request: Request) -> list[Condition]:
         """Categories of the draft that the rules did not read, as preferences for ranking, never as filters."""
         spec = self.catalogue.schema.by_role(Role.CATEGORY)
         if spec is None:
@@ -139,6 +145,8 @@ class Merger:
         known = set(self.catalogue.tags(spec.name).vocabulary)
         taken = {str(v) for c in request.conditions for v in _values(c)}
         denied = set(draft.exclude)
+        if any(c.slot == spec.name for c in request.conditions):
+            return []
         fresh = [g for g in dict.fromkeys(draft.genres) if g in known and g not in taken and g not in denied]
         return [
             Condition(Test(spec.name, Op.ANY, (g,)), g.lower(), spec.name, source="llm", hard=False) for g in fresh[:2]
@@ -157,6 +165,3 @@ def _values(condition: Condition) -> tuple[object, ...]:
     expr = condition.expr
     inner = getattr(expr, "part", expr)
     return tuple(getattr(inner, "values", ()))
-
-
-__all__ = ["LLMPlanner", "Merger", "plan_by_rules"]

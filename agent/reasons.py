@@ -9,7 +9,7 @@ from convrec.agent.request import Request
 from convrec.core.items import FieldValue, Item
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Test
-from convrec.tools.schema import FieldSpec, FieldType, Role
+from convrec.tools.schema import FieldSpec, Role
 
 FACTS_IN_REASON = 3
 WELL_REVIEWED = 70
@@ -140,6 +140,3 @@ def _asked_person(name: str, field_name: str, conditions: Sequence[Condition]) -
                 return tested == field_name and name in values
 
     return any(within(c.expr) for c in conditions)
-
-
-__all__ = ["Fact", "FieldType", "facts", "join", "reason", "say"]

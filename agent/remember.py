@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from convrec.core.items import Item
 from convrec.core.text import clean
 from convrec.memory.records import NewPreference, Polarity
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.predicates import Condition, Not, condition_to_json
+from convrec.tools.predicates import Condition, Not, Op, Test, condition_to_json
 from convrec.tools.understand import Understanding
 
 _TASTE = re.compile(
@@ -18,6 +19,8 @@ _ITEM_POLARITY: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked",
 
 def statements(reading: Understanding, catalogue: Catalogue, session_id: str, turn: int) -> list[NewPreference]:
     """Item feedback, standing instructions and stated tastes of one message."""
+    if reading.act in ("forget", "why", "lookup", "profile"):
+        return []
     said = clean(reading.text, 300)
     out: list[NewPreference] = []
     for mention in reading.mentions:
@@ -25,7 +28,7 @@ def statements(reading: Understanding, catalogue: Catalogue, session_id: str, tu
         if polarity is None:
             continue
         item = catalogue.item(mention.row)
-        out.append(item_feedback(item.id, item.label, polarity, said, session_id, turn))
+        out.append(item_feedback(catalogue.name, item, polarity, said, session_id, turn))
     taste = _TASTE.search(reading.text.lower()) is not None
     for condition in reading.conditions:
         durable = condition.standing or (taste and condition.slot not in ("year", "runtime") and condition.hard)
@@ -53,22 +56,30 @@ def _prefix(condition: Condition) -> str:
     return "" if condition.negative else "likes: "
 
 
-def item_feedback(item_id: str, label: str, polarity: Polarity, said: str, session_id: str, turn: int) -> NewPreference:
+def item_feedback(
+    catalogue: str, item: Item, polarity: Polarity, said: str, session_id: str, turn: int
+) -> NewPreference:
     """The record of one liked, disliked or seen item."""
     return NewPreference(
         kind="item",
         polarity=polarity,
-        subject=f"item:{item_id}"[:200],
-        text=f"{polarity} {label}"[:500],
+        subject=f"item:{item.id}"[:200],
+        text=f"{polarity} {item.label}"[:500],
         said=said,
-        payload={"item": item_id},
+        payload={"item": item.id, "catalogue": catalogue},
         source_session=session_id,
         source_turn=turn,
     )
 
 
 def _subject(condition: Condition) -> str:
-    """The key on which a newer statement supersedes an older one: the sign is not part of it."""
+    """The key on which a newer statement supersedes an older one; the sign is not part of it.
+
+    A field of numbers is one subject ("after 2000" supersedes "before 1980"), each tag is one ("horror"), and what is
+    put together of several tests goes by its words.
+    """
     inner = condition.expr.part if isinstance(condition.expr, Not) else condition.expr
-    values = getattr(inner, "values", None)
-    return f"{condition.slot}={','.join(map(str, values)) if values else condition.slot}"[:200]
+    if not isinstance(inner, Test):
+        return f"{condition.slot}: {condition.label.removeprefix('not ')}"[:200]
+    numeric = inner.op in (Op.LE, Op.GE)
+    return (condition.slot if numeric else f"{condition.slot}={','.join(map(str, inner.values))}")[:200]

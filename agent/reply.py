@@ -11,7 +11,7 @@ from convrec.agent.llm.base import LLM, Completion, Message
 from convrec.agent.prompting import render, tagged
 from convrec.agent.reasons import join
 from convrec.agent.request import Request
-from convrec.agent.verifier import Verifier, sentences
+from convrec.agent.verifier import Verifier, last_sentence_end, sentences
 from convrec.core.items import Item, RowArray
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
@@ -139,10 +139,9 @@ def llm_remark(
             remark.completion = piece
             continue
         buffer += piece
-        parts = sentences(buffer)
-        if len(parts) > 1:
-            yield from judge(parts[:-1])
-            buffer = parts[-1]
+        if end := last_sentence_end(buffer):
+            yield from judge(sentences(buffer[:end]))
+            buffer = buffer[end:]
     # A sentence cut off by the token limit has no end and is not said.
     if buffer.strip().endswith((".", "!", "?")):
         yield from judge(sentences(buffer))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from convrec.agent.session import Session, carry_over, rows_of
+from convrec.core.errors import ToolRetry
 from convrec.memory.records import Preference
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.predicates import Condition, Not, Op, Test, condition_from_json
+from convrec.tools.predicates import Condition, Not, Op, Test, check, condition_from_json
 from convrec.tools.understand import Understanding
 
 
@@ -49,13 +50,17 @@ def interpret(
     new = list(reading.conditions)
     if reading.person_of is not None:
         new += _person_of(reading.person_of, catalogue)
+    taken_back = {c.expr.part if isinstance(c.expr, Not) else c.expr for c in reading.dropped}
+    running = [
+        c for c in session.conditions if _usable(c, catalogue) and not _denied(c, new) and c.expr not in taken_back
+    ]
     if reading.continues:
-        request.conditions, request.carried = carry_over(session.conditions, new)
+        request.conditions, request.carried = carry_over(running, new)
     else:
-        kept = [c for c in session.conditions if c.standing and c not in new]
+        kept = [c for c in running if c.standing and c not in new]
         request.conditions, request.carried = [*kept, *new], len(kept)
     request.references = _references(reading, session, catalogue)
-    request.query = reading.query or (session.query if reading.continues else "")
+    request.query = reading.query or (session.query if reading.continues and not reading.dropped else "")
     _apply_memory(request, remembered, catalogue, said_now=new)
 
     excluded = {m.row for m in reading.mentions}
@@ -64,11 +69,11 @@ def interpret(
     if reading.continues or reading.wants_more:
         excluded.update(rows_of(catalogue, session.shown))
     for preference in remembered:
-        if preference.kind == "item" and preference.polarity in ("disliked", "seen", "rejected"):
+        if preference.kind == "item":  # what is liked is known already: it says what to look for, it is no suggestion
             excluded.update(_item_rows(preference, catalogue))
     request.excluded = frozenset(excluded)
     disliked = {m.row for m in reading.mentions if m.polarity == "disliked"}
-    request.disliked = tuple(disliked | set(rows_of(catalogue, session.disliked)))
+    request.disliked = tuple(disliked | set(rows_of(catalogue, session.disliked)) | set(request.disliked))
     return request
 
 
@@ -86,45 +91,68 @@ def _references(reading: Understanding, session: Session, catalogue: Catalogue) 
     rows = reading.rows("liked", "like")
     if rows:
         return rows
-    if reading.continues and session.references:
-        return rows_of(catalogue, session.references)
-    bare = reading.act == "recommend" and not reading.conditions and reading.person_of is None
-    return reading.rows("named") if bare else ()
+    # A title named without a word about it ("matrix", "what about Alien?") is what the next list is to be like.
+    named = tuple(m.row for m in reading.mentions if m.polarity == "named" and m.how != "reference")
+    if named and reading.act == "recommend" and not reading.conditions and reading.person_of is None:
+        return named
+    return rows_of(catalogue, session.references) if reading.continues else ()
 
 
 def _item_rows(preference: Preference, catalogue: Catalogue) -> tuple[int, ...]:
+    """The row of an item preference; none when it was said of another catalogue."""
+    if preference.payload.get("catalogue", catalogue.name) != catalogue.name:
+        return ()
     return rows_of(catalogue, [preference.subject.removeprefix("item:")])
+
+
+def _usable(condition: Condition, catalogue: Catalogue) -> bool:
+    """Whether this catalogue has the fields the condition speaks of; it may have been said of another catalogue."""
+    try:
+        check(condition.expr, catalogue.schema)
+    except ToolRetry:
+        return False
+    return True
+
+
+def _denied(condition: Condition, said_now: Sequence[Condition]) -> bool:
+    """Whether the opposite was said now: "never horror" before, "a horror film" now, or the other way round."""
+    now = {c.expr for c in said_now}
+    inner = condition.expr.part if isinstance(condition.expr, Not) else None
+    return Not(condition.expr) in now or (inner is not None and inner in now)
 
 
 def _apply_memory(
     request: Request, remembered: Sequence[Preference], catalogue: Catalogue, said_now: Sequence[Condition]
 ) -> None:
     profile: list[int] = []
-    wanted_now = {c.expr for c in said_now if not c.negative}
+    disliked: list[int] = []
     for preference in remembered:
         if preference.kind == "item":
             if preference.polarity == "liked":
                 profile += _item_rows(preference, catalogue)
+            elif preference.polarity == "disliked":
+                disliked += _item_rows(preference, catalogue)
             continue
         data = preference.payload.get("condition")
         if not isinstance(data, dict):
             continue
-        condition = replace(condition_from_json(data), source="memory")
+        try:
+            condition = replace(condition_from_json(data), source="memory")
+            check(condition.expr, catalogue.schema)
+        except ToolRetry as problem:
+            request.left_out.append(f"{preference.text}: it does not fit this catalogue ({problem})")
+            continue
         if any(c.expr == condition.expr for c in request.conditions):
             if condition.expr not in {c.expr for c in said_now}:
                 request.applied.append(preference.text)  # in force since it was said in this conversation
-            continue
-        if isinstance(condition.expr, Not) and condition.expr.part in wanted_now:
-            request.left_out.append(f"{preference.text}: you asked for it now")
-        elif condition.slot not in ("audience",) and any(c.slot == condition.slot and not c.negative for c in said_now):
-            if condition.negative:
-                request.conditions.append(condition)
-                request.applied.append(preference.text)
-            else:
-                request.left_out.append(f"{preference.text}: you asked for something else now")
+        elif _denied(condition, said_now):
+            request.left_out.append(f"{preference.text}: you said otherwise now")
+        elif not condition.negative and any(c.slot == condition.slot and not c.negative for c in said_now):
+            request.left_out.append(f"{preference.text}: you asked for something else now")
         else:
             if preference.kind != "standing":
                 condition = replace(condition, hard=preference.polarity == "unwanted", standing=False)
             request.conditions.append(condition)
             request.applied.append(preference.text)
     request.profile = tuple(dict.fromkeys(profile))
+    request.disliked = tuple(dict.fromkeys(disliked))

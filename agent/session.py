@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,8 +37,6 @@ class Session:
     rejected: list[str] = field(default_factory=list)
     slate: list[str] = field(default_factory=list)
     """The last slate, in the order shown."""
-    evidence: dict[str, list[str]] = field(default_factory=dict)
-    """Facts behind each item of the last slate, for "why?"."""
     last: str | None = None
     people: list[str] = field(default_factory=list)
     people_field: str = ""
@@ -59,7 +58,6 @@ class Session:
             "turn_count": self.turn_count,
             "conditions": [condition_to_json(c) for c in self.conditions],
             **{name: list(getattr(self, name)) for name in _ITEM_LISTS},
-            "evidence": self.evidence,
             "last": self.last,
             "people": self.people,
             "people_field": self.people_field,
@@ -75,7 +73,6 @@ class Session:
             turn_count=data["turn_count"],
             conditions=[condition_from_json(c) for c in data["conditions"]],
             **{name: list(data[name]) for name in _ITEM_LISTS},
-            evidence=data["evidence"],
             last=data["last"],
             people=data["people"],
             people_field=data["people_field"],
@@ -86,10 +83,18 @@ class Session:
 _ITEM_LISTS = ("references", "liked", "disliked", "seen", "named", "shown", "rejected", "slate")
 
 
-def rows_of(catalogue: Catalogue, ids: list[str]) -> tuple[int, ...]:
-    """Rows of those ids that the catalogue still has."""
-    found = (catalogue.row_of(item_id) for item_id in ids)
-    return tuple(row for row in found if row is not None)
+def rows_of(catalogue: Catalogue, ids: Sequence[str]) -> tuple[int, ...]:
+    """Rows of those ids that the catalogue still has, in order."""
+    return tuple(row for row in catalogue.rows_of(ids) if row is not None)
+
+
+def take_back(session: Session, item_id: str, polarity: str) -> None:
+    """A newer opinion on an item takes the place of an older one."""
+    opposite = {"liked": ("disliked", "rejected"), "disliked": ("liked",), "seen": ()}
+    for name in opposite.get(polarity, ()):
+        ids: list[str] = getattr(session, name)
+        if item_id in ids:
+            ids.remove(item_id)
 
 
 def add_new(ids: list[str], new: list[str]) -> None:

@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from convrec.agent import answers, reply
 from convrec.agent.api import AgentInfo
@@ -24,7 +26,7 @@ from convrec.agent.events import (
     Understood,
 )
 from convrec.agent.executor import Executor, Toolbox, head
-from convrec.agent.llm.base import LLM, Completion, Message
+from convrec.agent.llm.base import LLM, Completion
 from convrec.agent.plan import Plan
 from convrec.agent.planner import LLMPlanner, Merger, plan_by_rules
 from convrec.agent.prompting import render, tagged
@@ -32,24 +34,27 @@ from convrec.agent.reasons import facts, reason
 from convrec.agent.remember import item_feedback, statements
 from convrec.agent.request import Request, interpret
 from convrec.agent.reranker import Reranker
-from convrec.agent.session import Session, add_new
+from convrec.agent.session import Session, add_new, rows_of, take_back
 from convrec.agent.verifier import Verifier, violations
-from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError, ToolError
+from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError
 from convrec.core.items import Item
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.records import Polarity, Preference
 from convrec.memory.sessions import SessionStore
+from convrec.memory.store import checked_id, checked_user
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.references import Focus
+from convrec.tools.schema import Role
 from convrec.tools.understand import Understander, Understanding
 
 logger = logging.getLogger(__name__)
 CHAT_TOKENS = 60
 FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
-CLOSE_ENOUGH = ("liked", "like")
+WAIT_S = 120.0
+"""Longest wait for the turn before in the same conversation, seconds."""
 
 
 @dataclass(slots=True)
@@ -97,7 +102,10 @@ class Agent:
     planner: LLMPlanner = field(init=False)
     merger: Merger = field(init=False)
     reranker: Reranker = field(init=False)
-    _locks: dict[tuple[str, str], threading.Lock] = field(init=False, default_factory=dict)
+    _locks: WeakValueDictionary[tuple[str, str], threading.Lock] = field(
+        init=False, default_factory=WeakValueDictionary
+    )
+    """One lock per session with a turn under way; gone when nobody holds it."""
     _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -111,12 +119,10 @@ class Agent:
 
     def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
         message = self._checked(text)
-        _check_id("user", user)
-        _check_id("session_id", session_id)
-        return self._turn(message, user, session_id)
+        return self._turn(message, checked_user(user), checked_id(session_id, "session_id"))
 
     def _turn(self, text: str, user: str, session_id: str) -> Iterator[Event]:
-        with self._session_lock(user, session_id):
+        with self._one_at_a_time(user, session_id):
             yield from self._locked_turn(text, user, session_id)
 
     def _locked_turn(self, text: str, user: str, session_id: str) -> Iterator[Event]:
@@ -201,11 +207,9 @@ class Agent:
             case "profile":
                 yield from self._say(turn, answers.profile(turn.remembered))
             case "forget":
-                yield from self._say(
-                    turn,
-                    "You decide what I keep: /forget ID or /forget all in the terminal, the cross beside a line on the "
-                    "page, or DELETE /v1/users/{user}/preferences. " + answers.profile(turn.remembered),
-                )
+                yield from self._forget(turn)
+            case "why":
+                yield from self._why(turn)
             case "chat":
                 yield from self._chat(turn)
 
@@ -219,7 +223,7 @@ class Agent:
         started = time.perf_counter()
         reading, session = turn.reading, turn.session
         rows = reading.rows("asked", "named", "liked", "disliked", "seen")
-        items = self.catalogue.items(rows)
+        items = self.toolbox.lookup(rows) if rows else []
         ran = ToolRan("lookup", f"{len(items)} records", 0, len(items), time.perf_counter() - started)
         turn.tools.append(ran)
         yield ran
@@ -239,6 +243,44 @@ class Agent:
             for name in reading.asked_fields:
                 if self.catalogue.schema.field(name) in self.catalogue.schema.people():
                     session.people, session.people_field = list(items[-1].tags(name)[:5]), name
+
+    def _why(self, turn: _Turn) -> Iterator[Event]:
+        """ "Why the second one?": the facts behind it, worked out again from the running request."""
+        session = turn.session
+        pointed = turn.reading.mentions[0].row if turn.reading.mentions else None
+        first = self.catalogue.row_of(session.slate[0]) if session.slate else None
+        row = pointed if pointed is not None else first
+        if row is None:
+            yield from self._say(turn, "I have not recommended anything in this conversation yet.")
+            return
+        references = rows_of(self.catalogue, session.references)
+        running = Request(conditions=session.conditions, references=references)
+        item = self.catalogue.item(row)
+        found = facts(item, self.catalogue.items(references), running, self.catalogue)
+        yield from self._say(turn, answers.why(item, found))
+
+    def _forget(self, turn: _Turn) -> Iterator[Event]:
+        """ "Forget that I love Heat": erases what was named; everything at once only by the explicit command."""
+        session, reading = turn.session, turn.reading
+        subjects = {f"item:{self.catalogue.item(m.row).id}" for m in reading.mentions}
+        words = {c.label.removeprefix("not ") for c in reading.conditions}
+        gone: list[str] = []
+        for preference in turn.remembered:
+            about = preference.subject in subjects or any(preference.text.endswith(word) for word in words)
+            if about:
+                self.preferences.forget(session.user, preference.id)
+                gone.append(preference.text)
+        for ids in (session.liked, session.disliked, session.seen):
+            ids[:] = [item_id for item_id in ids if f"item:{item_id}" not in subjects]
+        if gone:
+            yield from self._say(turn, f"Forgotten for good: {'; '.join(gone)}.")
+            return
+        yield from self._say(
+            turn,
+            "I found nothing remembered that matches. To erase one line or all: /forget ID or /forget all in the "
+            "terminal, the cross beside a line on the page, or DELETE /v1/users/{user}/preferences. "
+            + answers.profile(turn.remembered),
+        )
 
     def _recommend(self, turn: _Turn) -> Iterator[Event]:
         reading, request, session = turn.reading, turn.request, turn.session
@@ -266,6 +308,9 @@ class Agent:
             self._keep_request(turn, bus)
             return
         yield from self._say(turn, reply.relaxation(bus.relaxed))
+        year = self.catalogue.schema.by_role(Role.YEAR)
+        if year is not None and any(c.slot == year.name for c in bus.relaxed):
+            yield from self._say(turn, f"This catalogue ends in {self.understander.reader.newest}.")
         references = self.catalogue.items(request.references)
         turn.items = self._recommended(turn, bus, items, references)
         yield from self._say(
@@ -276,7 +321,6 @@ class Agent:
         yield Token(lines)
         self._keep_request(turn, bus)
         session.slate = [item.id for item in items]
-        session.evidence = {item.id: list(item.evidence) for item in turn.items}
         add_new(session.shown, session.slate)
         referred = [m.row for m in reading.mentions if m.how == "reference"]
         session.last = self.catalogue.item(referred[-1]).id if referred else items[0].id
@@ -317,7 +361,7 @@ class Agent:
 
     def _slate(self, turn: _Turn, bus: Candidates) -> list[Item]:
         """The first items of the ranking, each checked against its record once more."""
-        items = self.catalogue.items(head(bus, self.settings.slate_size).rows)
+        items = self.catalogue.items(head(bus, turn.reading.count or self.settings.slate_size).rows)
         kept = [c for c in turn.request.hard if c not in bus.relaxed]
         broken = violations(items, kept)
         if broken:  # the filter and the records disagree: a defect, not to be shown
@@ -331,7 +375,7 @@ class Agent:
         self, turn: _Turn, bus: Candidates, items: list[Item], references: list[Item]
     ) -> list[RecommendedItem]:
         out = []
-        ranked = head(bus, self.settings.slate_size)
+        ranked = head(bus, turn.reading.count or self.settings.slate_size)
         scores = dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
         for item in items:
             found = facts(item, references, turn.request, self.catalogue)
@@ -413,9 +457,8 @@ class Agent:
             rows = turn.reading.rows(polarity)  # type: ignore[arg-type]
             if rows:
                 parts.append(sentence.format(" and ".join(i.label for i in self.catalogue.items(rows))))
-        parts.append(
-            f"Shall I find something like it, or is there a kind of {self.catalogue.schema.item_noun} you want?"
-        )
+        like = "Shall I find something like it, or is there" if turn.reading.rows("liked") else "Is there"
+        parts.append(f"{like} a kind of {self.catalogue.schema.item_noun} you want?")
         turn.session.references = [i.id for i in self.catalogue.items(turn.reading.rows("liked"))]
         return " ".join(part for part in parts if part)
 
@@ -432,6 +475,9 @@ class Agent:
     def _remember(self, turn: _Turn) -> Iterator[Event]:
         session, reading = turn.session, turn.reading
         ids = {polarity: [self.catalogue.item(r).id for r in reading.rows(polarity)] for polarity in FEEDBACK.values()}  # type: ignore[arg-type]
+        for polarity, item_ids in ids.items():
+            for item_id in item_ids:
+                take_back(session, item_id, polarity)
         add_new(session.liked, ids["liked"])
         add_new(session.disliked, ids["disliked"])
         add_new(session.seen, ids["seen"])
@@ -441,6 +487,8 @@ class Agent:
         try:
             for new in statements(reading, self.catalogue, session.session_id, session.turn_count):
                 turn.learned.append(self.preferences.add(session.user, new).text)
+            # Remembered for good, so that forgetting it there ends it here too.
+            session.conditions = [c for c in session.conditions if not c.standing]
         except MemoryStoreError as error:
             yield turn.fall_back("memory", error, "did not remember it")
 
@@ -471,7 +519,8 @@ class Agent:
     # -- the rest of the interface ------------------------------------------------------------------------------------
 
     def reset(self, *, user: str, session_id: str) -> None:
-        self.sessions.delete(user, session_id)
+        with self._one_at_a_time(user, session_id):  # a turn under way must not bring the conversation back
+            self.sessions.delete(user, session_id)
 
     def history(self, *, user: str, session_id: str) -> list[tuple[str, str]]:
         return self._load(user, session_id).turns
@@ -484,13 +533,15 @@ class Agent:
         if polarity is None:
             raise RequestError("kind", kind, f"Give one of: {', '.join(FEEDBACK)}.")
         item = self.catalogue.item(row)
-        with self._session_lock(user, session_id):
+        with self._one_at_a_time(user, session_id):
             session = self._load(user, session_id)
+            take_back(session, item_id, polarity)
             add_new(getattr(session, kind), [item_id])
             if polarity == "disliked":
                 add_new(session.rejected, [item_id])
             self.sessions.save(user, session_id, session.to_json())
-        new = item_feedback(item.id, item.label, polarity, f"({kind}, by button)", session_id, session.turn_count)
+        said = f"({kind}, by button)"
+        new = item_feedback(self.catalogue.name, item, polarity, said, session_id, session.turn_count)
         return self.preferences.add(user, new).text
 
     def warm(self) -> None:
@@ -516,10 +567,21 @@ class Agent:
         data = self.sessions.load(user, session_id)
         return Session.from_json(user, session_id, data) if data else Session(user, session_id)
 
-    def _session_lock(self, user: str, session_id: str) -> threading.Lock:
-        """One turn at a time per session; sessions do not wait for each other."""
+    @contextmanager
+    def _one_at_a_time(self, user: str, session_id: str) -> Iterator[None]:
+        """One turn at a time per session; sessions do not wait for each other.
+
+        Raises:
+            RequestError: the turn before is still running after :data:`WAIT_S`.
+        """
         with self._guard:
-            return self._locks.setdefault((user, session_id), threading.Lock())
+            lock = self._locks.setdefault((user, session_id), threading.Lock())
+        if not lock.acquire(timeout=WAIT_S):
+            raise RequestError("session_id", session_id, "A turn of this conversation is still running; stop it first.")
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _checked(self, text: str) -> str:
         limit = self.settings.max_message_chars
@@ -528,11 +590,6 @@ class Agent:
         if len(text) > limit:
             raise RequestError("message", f"{len(text)} characters", f"At most {limit} characters are read.")
         return clean(text, limit)
-
-
-def _check_id(name: str, value: str) -> None:
-    if not value or len(value) > 200:
-        raise RequestError(name, value, "It must have 1 to 200 characters.")
 
 
 @dataclass(slots=True)
@@ -549,6 +606,3 @@ class _timed:
     def __exit__(self, *_: object) -> None:
         spent = time.perf_counter() - self._start
         self.turn.timings[self.stage] = self.turn.timings.get(self.stage, 0.0) + spent
-
-
-__all__ = ["Agent", "Message", "ToolError"]

@@ -1,9 +1,10 @@
-"""Step 8 of a turn: nothing is said that is not on record.
+"""Step 8 of a turn: the words of an LLM's remark are held against the records.
 
 A sentence of an LLM's reply passes when every number, every name and every content word in it is found in the facts it
-was given, in the user's own words, or in a list of neutral words that claim nothing. A sentence that names items may
-only say what is on record for those items: the user's wish for a comedy does not make Heat one. What does not pass is
-dropped.
+was given (who directed or wrote, minutes and ratings in those very words; denials never pass), in the user's own words,
+or in a list of neutral words that claim nothing. A sentence that names items may only say what is on record for those
+items: the user's wish for a comedy does not make Heat one. What does not pass is dropped. This is a check of words, not
+of logic: it cannot see a wrong relation between right words.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from convrec.tools.predicates import Condition, holds
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_DENIAL = re.compile(r"\b(?:not|no|never|none|nor|neither|without|less|fewer)\b|n['’]t\b")
+_CLAIM = re.compile(
+    r"\b(?:[Dd]irected|[Ww]ritten) by [A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*)*|"
+    r"\b\d+ ?(?:minutes|reviews)\b|\brated [A-Z0-9-]+\b"
+)
 NEUTRAL = frozenset(
     """pick picks choice choices option options title titles suggestion suggestions selection list catalogue catalog
     wish wishes request taste tastes preference preferences fit fits fitting match matches matching suit suits suitable
@@ -47,20 +53,26 @@ class Verdict:
 class _Vocabulary:
     words: frozenset[str]
     numbers: frozenset[str]
+    text: str = ""
+    """All of it, folded: what is said of a person's part or with a unit must stand there in those words."""
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> _Vocabulary:
         words: set[str] = set()
         numbers: set[str] = set()
+        whole: list[str] = []
         for text in texts:
             words.update(_stems(text))
             numbers.update(_NUMBER.findall(text))
-        return cls(frozenset(words), frozenset(numbers))
+            whole.append(fold(text))
+        return cls(frozenset(words), frozenset(numbers), " | ".join(whole))
 
     @classmethod
     def union(cls, parts: Sequence[_Vocabulary]) -> _Vocabulary:
         return cls(
-            frozenset().union(*(part.words for part in parts)), frozenset().union(*(part.numbers for part in parts))
+            frozenset().union(*(part.words for part in parts)),
+            frozenset().union(*(part.numbers for part in parts)),
+            " | ".join(part.text for part in parts),
         )
 
 
@@ -98,6 +110,11 @@ class Verifier:
         padded = f" {fold(sentence)} "
         named = [words for title, words in self.items if f" {title} " in padded]
         allowed = _Vocabulary.union(named) if named else self.general
+        if _DENIAL.search(sentence.lower()):
+            return "what an item is not cannot be checked"
+        for claim in _CLAIM.finditer(sentence):
+            if fold(claim[0]) not in allowed.text:
+                return f"“{claim[0]}” is not on record"
         for number in _NUMBER.findall(sentence):
             if number not in allowed.numbers and not (number.isdigit() and int(number) <= 1):
                 return f"number {number} is not on record"
@@ -108,6 +125,14 @@ class Verifier:
                 if not _stems(norm) & (allowed.words | NEUTRAL):
                     return f"“{word}” is not on record"
         return ""
+
+
+def last_sentence_end(text: str) -> int:
+    """Where the last finished sentence of a growing text ends (a blank has followed it), 0 when none has."""
+    found = 0
+    for found_at in _SENTENCE.finditer(text):
+        found = found_at.end()
+    return found
 
 
 def sentences(text: str) -> list[str]:

@@ -25,6 +25,8 @@ class Item:
     title: str
     row: int
     fields: Mapping[str, FieldValue]
+    year_field: str = "year"
+    """Name of the field that holds the year; the catalogue's schema says which."""
 
     def tags(self, field: str) -> tuple[str, ...]:
         """Values of a multi-valued field, () when missing."""
@@ -43,7 +45,7 @@ class Item:
 
     @property
     def year(self) -> int | None:
-        value = self.fields.get("year")
+        value = self.fields.get(self.year_field)
         return int(value) if isinstance(value, int | float) else None
 
     @property

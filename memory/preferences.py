@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from convrec.core.embedding import Embedder
-from convrec.core.errors import MemoryStoreError, RequestError
+from convrec.core.errors import MemoryStoreError, ModelError, RequestError
+from convrec.core.items import FloatArray
 from convrec.core.text import clean, fold
 from convrec.memory.records import NewPreference, Polarity, Preference, RecalledPreference
 from convrec.memory.store import StoredRecord, VectorStore, checked_user
@@ -155,7 +157,7 @@ class PreferenceMemory:
         ]
         if k < 1 or not query.strip():
             return standing
-        vector = self._embedder.embed([query])[0]
+        vector = self._embed([query])[0]
         near = self._store.query(user, vector, k, where={"holds": _HOLDS, "recall": "by similarity"})
         return standing + [
             RecalledPreference(preference=p, score=min(1.0, score), reason=_reason(p, score))
@@ -170,10 +172,16 @@ class PreferenceMemory:
         found = [_preference(record) for record in self._store.get(user, where=where)]
         return sorted(found, key=lambda p: (p.created, p.id), reverse=True)
 
+    def _embed(self, texts: Sequence[str]) -> FloatArray:
+        try:
+            return self._embedder.embed(texts)
+        except ModelError as error:
+            raise MemoryStoreError(f"the words could not be embedded: {error}") from error
+
     def _write(self, user: str, preferences: Preferences) -> None:
         """All in one step of the store: a supersession is never half done."""
         if preferences:
-            vectors = self._embedder.embed([_words(p) for p in preferences])
+            vectors = self._embed([_words(p) for p in preferences])
             self._store.put(user, [_record(p) for p in preferences], vectors)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from convrec.tools.predicates import Op
 from convrec.tools.predicates import Test as Where
@@ -107,6 +109,20 @@ CONDITIONS = [
     ("at least 90% on the tomatometer", {"critics' score of at least 90%"}),
     ("I don't like westerns", {"not western"}),
     ("without subtitles", {"in English"}),
+    ("no horror, war or romance films", {"not horror", "not war", "not romance"}),
+    ("no horror, comedy please", {"not horror", "comedy"}),
+    ("no French, Italian or Spanish films", {"not French", "not Italian", "not Spanish"}),
+    ("I dont want a comedy, a drama or a musical", {"not comedy", "not drama", "not musical"}),
+    ("films not from the 80s or 90s", {"not from 1980 to 1989", "not from 1990 to 1999"}),
+    ("anything but comedies", {"not comedy"}),
+    ("Find me a French film", {"French"}),
+    ("a Christmas movie", set()),
+    ("recommend something with space", set()),
+    ("rated r comedy", {"rated R", "comedy"}),
+    ("nah", set()),
+    ("not older than 10 years", {"from 2005 or later"}),
+    ("without Samuel L. Jackson or Bruce Willis", {"not with Samuel L. Jackson or with or by Bruce Willis"}),
+    ("anything by Nolan but nothing by Michael Bay", {"directed by Christopher Nolan", "not directed by Michael Bay"}),
 ]
 
 
@@ -148,6 +164,11 @@ TITLES = [
     ("Godfathr was great", [("The Godfather (1972)", "liked")]),
     ("I hated Titanic", [("Titanic (1997)", "disliked")]),
     ("I didn't like Titanic", [("Titanic (1997)", "disliked")]),
+    ("I dont like Titanic", [("Titanic (1997)", "disliked")]),
+    ("pulp ficton", [("Pulp Fiction (1994)", "named")]),
+    ("is heat any good", [("Heat (1995)", "asked")]),
+    ("have you seen Inception?", [("Inception (2010)", "named")]),
+    ("I loved Heat and ﾞ", [("Heat (1995)", "liked")]),
     ("I've seen Inception and Up", [("Inception (2010)", "seen"), ("Up (2009)", "seen")]),
     ("The Dark Knight (2008) was amazing", [("The Dark Knight (2008)", "liked")]),
     ("something like Amélie", [("Amélie (2001)", "like")]),
@@ -220,6 +241,10 @@ ACTS = [
     ("thanks!", "thanks"),
     ("what do you know about me?", "profile"),
     ("forget everything about me", "forget"),
+    ("something where people forget all about love", "recommend"),
+    ("whats the first one about", "lookup"),
+    ("who stars in it", "lookup"),
+    ("why did you pick that?", "why"),
     ("what's the weather like?", "other"),
     ("a Korean thriller", "recommend"),
     ("something else", "recommend"),
@@ -229,7 +254,7 @@ ACTS = [
 
 @pytest.mark.parametrize(("text", "act"), ACTS)
 def test_acts(reader: Understander, text: str, act: str) -> None:
-    assert read(reader, text, Focus(last=row("Heat", 1995))).act == act
+    assert read(reader, text, Focus(slate=(row("Heat", 1995),), last=row("Heat", 1995))).act == act
 
 
 def test_a_narrowing_message_continues_and_a_fresh_one_does_not(reader: Understander) -> None:
@@ -255,3 +280,9 @@ def test_awkward_text_is_read_without_error(reader: Understander, text: str) -> 
 def test_lower_casing_keeps_positions() -> None:
     message = Message.of("İstanbul NOIR")
     assert len(message.low) == len(message.text)
+
+
+def test_a_long_list_of_titles_does_not_keep_the_machine_busy(reader: Understander) -> None:
+    started = time.perf_counter()
+    read(reader, "I loved " + " and ".join(["Heat"] * 400))
+    assert time.perf_counter() - started < 2.0

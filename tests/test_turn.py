@@ -17,6 +17,9 @@ from convrec.agent.turn import Agent
 from convrec.core.errors import LLMTimeout, RequestError
 from convrec.core.items import Item
 from convrec.core.settings import TurnSettings
+from convrec.memory.records import NewPreference
+from convrec.tools.predicates import Condition, Op, condition_to_json
+from convrec.tools.predicates import Test as Where
 from demo_agent import ask, demo_catalogue, make_agent, run
 
 LOVED = "I loved Heat and Collateral, something newer with a similar feel but less violent"
@@ -203,6 +206,81 @@ def test_history_and_reset(agent: Agent) -> None:
     assert agent.history(user="ann", session_id="s1") == []
 
 
+@pytest.mark.parametrize(
+    ("before", "text", "kept"),
+    [
+        ("a western", "never mind the western", set()),
+        ("a comedy from the 90s", "older", {"comedy"}),
+        ("a comedy from the 90s", "even older", {"comedy"}),
+    ],
+)
+def test_wishes_are_taken_back_and_narrowed(agent: Agent, before: str, text: str, kept: set[str]) -> None:
+    first = ask(agent, before)
+    result = ask(agent, text)
+    assert {c for c in result.conditions if not c.startswith("from")} == kept
+    assert agent.preferences.list("ann") == []
+    if kept:
+        oldest = min(item.year or 0 for item in first.items)
+        assert all((item.year or 9999) < oldest for item in result.items)
+
+
+@pytest.mark.parametrize("text", ["no not that", "not that one", "none of these", "next", "something else"])
+def test_a_rejected_list_is_followed_by_another_of_the_same_kind(agent: Agent, text: str) -> None:
+    first = ask(agent, "a western")
+    result = ask(agent, text)
+    assert result.conditions == ("western",)
+    assert result.items
+    assert not {i.id for i in result.items} & {i.id for i in first.items}
+
+
+def test_why_is_answered_from_the_record(agent: Agent) -> None:
+    assert "not recommended anything" in ask(agent, "why?").text
+    second = ask(agent, "something like Heat from the 90s").items[1]
+    answer = ask(agent, "why the second one?").text
+    assert second.title in answer
+    assert second.evidence[0] in answer
+    assert [i.title for i in ask(agent, "who directed the second one?").items] == []
+
+
+def test_forget_that_erases_what_was_named(agent: Agent) -> None:
+    ask(agent, "I loved Fargo and Alien")
+    assert "Forgotten for good: liked Fargo (1996)" in ask(agent, "forget that I love Fargo").text
+    assert [p.text for p in agent.preferences.list("ann")] == ["liked Alien (1979)"]
+
+
+def test_as_many_as_asked_for(agent: Agent) -> None:
+    for text, count in (("just one western", 1), ("give me 3 comedies", 3), ("suggest 10 films", 10)):
+        assert len(ask(agent, text, session=text).items) == count
+
+
+def test_a_change_of_mind_by_button_is_heard(agent: Agent) -> None:
+    first = ask(agent, "a western").items[0]
+    for kind in ("disliked", "liked"):
+        agent.feedback(user="ann", session_id="s1", item_id=first.id, kind=kind)
+    assert [p.polarity for p in agent.preferences.list("ann")] == ["liked"]
+
+
+def test_forgetting_a_standing_instruction_ends_it_in_the_running_conversation(agent: Agent) -> None:
+    ask(agent, "never horror please")
+    assert "not horror" in ask(agent, "a thriller").conditions
+    agent.preferences.forget_all("ann")
+    assert "not horror" not in ask(agent, "recommend something").conditions
+
+
+def test_a_preference_of_another_catalogue_is_left_out_not_fatal(agent: Agent) -> None:
+    new = NewPreference(
+        kind="standing",
+        polarity="unwanted",
+        subject="platform=PC",
+        text="never PC games",
+        payload={"condition": condition_to_json(Condition(Where("platform", Op.ANY, ("PC",)), "PC", "platform"))},
+    )
+    agent.preferences.add("ann", new)
+    result, events = run(agent, "a western")
+    assert len(result.items) == 5
+    assert any("never PC games" in text for e in events if isinstance(e, Recalled) for text in e.left_out)
+
+
 # -- many users -----------------------------------------------------------------------
 
 
@@ -294,14 +372,14 @@ def test_the_reranker_only_reorders_the_given_candidates() -> None:
         text = messages[-1][1]
         return 3.0 if last in text and "N/A" not in text else 0.0
 
-    model = scripted(planner_then("Fine.", {"action": "recommend", "tools": []}), yes_no=likes_the_last)
+    model = scripted(planner_then("Fine.", {"action": "recommend", "tools": ["rerank"]}), yes_no=likes_the_last)
     result = ask(make_agent(model), "a Korean thriller under two hours")
     assert last in [item.title for item in result.items]
     assert {item.id for item in result.items} <= {item.id for item in plain}
 
 
 def test_an_unsure_reranker_keeps_the_order() -> None:
-    model = scripted(planner_then("Fine.", {"action": "recommend", "tools": []}), yes_no=lambda _: 1.0)
+    model = scripted(planner_then("Fine.", {"action": "recommend", "tools": ["rerank"]}), yes_no=lambda _: 1.0)
     plain = [i.id for i in ask(make_agent(), "a French comedy").items]
     result = ask(make_agent(model), "a French comedy")
     assert [i.id for i in result.items] == plain
@@ -332,6 +410,21 @@ def test_all_items_exist(agent: Agent) -> None:
             assert demo_catalogue().row_of(item.id) is not None
 
 
+def test_hard_conditions_alone_are_not_reranked() -> None:
+    model = scripted(planner_then("Fine.", {"action": "recommend", "tools": []}), yes_no=lambda _: 0.0)
+    hard = ask(make_agent(model), "a Korean thriller under two hours")
+    soft = ask(make_agent(model), "something like Oldboy")
+    assert "rerank" not in {t.tool for t in hard.tools}
+    assert "rerank" in {t.tool for t in soft.tools}
+
+
+def test_a_bad_plan_is_repaired_once() -> None:
+    answers = iter(["this is not json", '{"action": "recommend"}'])
+    model = scripted(lambda _, schema: next(answers) if schema is not None else "Fine.")
+    result = ask(make_agent(model), "a Korean thriller under two hours")
+    assert result.planner == "llm+rules"
+
+
 def test_a_slow_model_is_given_up_within_its_budget_and_the_turn_says_so() -> None:
     slow = scripted(planner_then("Fine.", {"action": "recommend", "tools": []}), yes_no=lambda _: 0.0, delay_s=0.5)
     result = ask(make_agent(slow, TurnSettings(llm_budget_s=1.0)), "a Korean thriller under two hours")
@@ -345,7 +438,7 @@ def test_the_reranker_judges_as_many_as_there_is_time_for() -> None:
         time.sleep(0.12)
         return float(zlib.crc32(messages[-1][1].encode()) % 7)
 
-    model = scripted(planner_then("Fine.", {"action": "recommend", "tools": []}), yes_no=slowly)
+    model = scripted(planner_then("Fine.", {"action": "recommend", "tools": ["rerank"]}), yes_no=slowly)
     result = ask(make_agent(model, TurnSettings(llm_budget_s=2.0)), "a Korean thriller under two hours")
     summary = next(t.summary for t in result.tools if t.tool == "rerank")
     assert "time for" in summary

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from convrec.tools.linking_people import CUE_FIELDS
 from convrec.tools.schema import Role, Schema
 
 Act: TypeAlias = Literal[
-    "recommend", "lookup", "feedback", "greet", "thanks", "bye", "help", "profile", "forget", "other"
+    "recommend", "lookup", "feedback", "greet", "thanks", "bye", "help", "profile", "forget", "why", "other"
 ]
 
-_WHO = r"\bwho(?:'s| is| was| are)? (?:the )?"
+_WHO = r"\bwho(?:'?s| is| was| are)? (?:the )?"
 _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
     (re.compile(pattern), what)
     for pattern, what in (
@@ -19,7 +20,7 @@ _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
         (_WHO + r"(?:wrote|written|writer|screenwriter)", "writ"),
         (
             _WHO + r"(?:in (?:it|that|this)|starring|stars?|actors?|cast|plays?|acts?|acted)\b|\bthe cast\b|"
-            r"\bwho (?:is|'s|was) in\b|\bwho's in\b",
+            r"\bwho (?:is|'s|was) in\b|\bwho'?s in\b",
             "cast",
         ),
         (r"\bwhen (?:was|did|is)\b|\b(?:what|which) year\b|\bhow old is\b|\brelease date\b", Role.YEAR),
@@ -32,7 +33,7 @@ _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
         (r"\b(?:what|which) languages?\b|\bis it in english\b", Role.LANGUAGE),
         (r"\bwhere (?:was|is) (?:it|that|this) (?:made|from|filmed)\b|\b(?:what|which) country\b", Role.COUNTRY),
         (
-            r"\bwhat(?:'s| is) (?:it|that|this)? ?rated\b|\bage rating\b|\bcertificate\b|"
+            r"\bwhat(?:'?s| is) (?:it|that|this)? ?rated\b|\bage rating\b|\bcertificate\b|"
             r"\bis (?:it|that|this) (?:\w+ )?(?:ok|okay|suitable|safe|appropriate|fine) for\b|"
             r"\bis it (?:\w+ )?(?:scary|violent)\b",
             Role.CERTIFICATE,
@@ -43,8 +44,9 @@ _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
             Role.QUALITY,
         ),
         (
-            r"\bwhat(?:'s| is| are)\s+(?:it|that|this|the (?:plot|story) of it)\s*(?:about)?\b.*\?|\bwhat's the plot\b|"
-            r"\bwhat(?:'s| is)\s+it\s+about\b|\bwhat happens in\b|\bplot of\b",
+            r"\bwhat(?:'?s| is| are)\s+(?:it|that|this|the (?:plot|story) of it)\s*(?:about)?\b.*\?|"
+            r"\bwhat'?s the plot\b|"
+            r"\bwhat(?:'?s| is)\s+it\s+about\b|\bwhat happens in\b|\bplot of\b",
             Role.DESCRIPTION,
         ),
     )
@@ -61,7 +63,7 @@ _POLITE = r"\b[\s\w,!.']{0,25}\W*$"
 _SMALL_TALK: tuple[tuple[re.Pattern[str], Act], ...] = (
     (re.compile(r"^\W*(?:hi|hello|hey|good (?:morning|evening|afternoon)|howdy|yo)" + _POLITE), "greet"),
     (re.compile(r"^\W*(?:thanks?(?: you)?|thx|cheers|great,? thanks?|perfect|awesome|cool|nice)" + _POLITE), "thanks"),
-    (re.compile(r"^\W*(?:bye|goodbye|see you|good night|that's all)" + _POLITE), "bye"),
+    (re.compile(r"^\W*(?:bye|goodbye|see you|good night|that'?s all)" + _POLITE), "bye"),
     (
         re.compile(
             r"\b(?:what can you do|how do(?:es)? (?:this|you) work|help me use|who are you|what are you)\b|^\W*help\W*$"
@@ -73,7 +75,10 @@ _PROFILE = re.compile(
     r"\bwhat (?:do|have) you (?:know|remember|learn(?:ed|t)|believe|think)(?: \w+)? about me\b|"
     r"\b(?:show|list) my (?:profile|preferences|likes)\b"
 )
-_FORGET = re.compile(r"\b(?:forget|delete|erase|remove)\b.{0,40}\b(?:that i|what i|everything|my|about me|all)\b")
+_FORGET = re.compile(
+    r"\b(?:forget|delete|erase|remove)\s+(?:that i\b|what i\b|everything(?:$|[.!?]|\s+(?:about|you|i)\b)|my\b|"
+    r"all (?:of )?(?:that|my|you)\b|me\b)|\bforget it all\b"
+)
 WISH = re.compile(
     r"\b(?:recommend|suggest|something|anything|find me|show me|looking for|in the mood|want (?:a|an|some|to watch)|"
     r"give me|what (?:should|could|can) (?:i|we) watch)\b"
@@ -81,10 +86,18 @@ WISH = re.compile(
 MORE = re.compile(
     r"\b(?:anything|something|what|who|ones?|any(?:one)?) else\b|"
     r"\bother (?:ones?|films?|movies?|options?|suggestions?)\b|\b(?:show|give) me more\b|"
+    r"^\W*(?:no+|nah|nope|next|again)\W*$|\bnot (?:that|this|those|these)(?: ones?)?\W*$|"
+    r"\bnone of (?:those|these|them)\b|"
     r"\bmore (?:options|suggestions|recommendations|like (?:this|these|that))\b|"
     r"\banother one\b|\belse by\b|\bany more\b"
 )
 _FOLLOW_UP = re.compile(r"\?|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b")
+_WHY = re.compile(r"^\W*(?:but |and )?why\b(?! don'?t| not\b)|\bwhy did you (?:recommend|pick|suggest|choose)\b")
+_REJECTS = re.compile(
+    r"^\W*(?:no+|nah|nope|next|again|others?)?[\s,]*(?:not (?:that|this|those|these|it)(?: one| ones)?|"
+    r"none of (?:those|these|them)|never ?mind(?: that)?|forget (?:it|that)|"
+    r"i don'?t like (?:any|these|those)(?: of (?:them|these|those))?)?[\s,!.]*$"
+)
 _QUESTION = re.compile(r"\?\s*$|^\W*(?:who|what|when|where|why|how|which|is|are|do|does|did|can|could)\b")
 _ABOUT_FILMS = re.compile(r"\b(?:movies?|films?|watch|mood|cinema)\b")
 
@@ -100,6 +113,7 @@ def classify(
     people: bool,
     query: str,
     running: bool,
+    takes_back: bool,
 ) -> tuple[Act, tuple[str, ...]]:
     """The act and, for a look-up, the fields asked for (() means "tell me about it").
 
@@ -110,6 +124,10 @@ def classify(
         return "forget", ()
     if _PROFILE.search(low):
         return "profile", ()
+    if _WHY.search(low):
+        return "why", ()
+    if running and (takes_back or _REJECTS.search(low)):
+        return "recommend", ()
     if not (target or conditions or people):
         for pattern, act in _SMALL_TALK:
             if pattern.search(low):
@@ -126,11 +144,18 @@ def classify(
     if conditions or target or person_of or wish or people or MORE.search(low):
         return "recommend", ()
     narrows = running and not _QUESTION.search(low)
-    return ("recommend" if query and (narrows or _ABOUT_FILMS.search(low)) else "other"), ()
+    return (
+        "recommend" if query and (narrows or _ABOUT_FILMS.search(low) or _names_items(low, schema)) else "other"
+    ), ()
 
 
 def _field(schema: Schema, what: Role | str) -> str | None:
     if isinstance(what, Role):
         spec = schema.by_role(what)
         return spec.name if spec else None
-    return next((f.name for f in schema.people() if f.name.startswith(what)), None)
+    starts = next((names for names in CUE_FIELDS.values() if what in names), (what,))
+    return next((f.name for f in schema.people() if f.name.startswith(starts)), None)
+
+
+def _names_items(low: str, schema: Schema) -> bool:
+    return any(re.search(rf"\b{re.escape(n.lower())}\b", low) for n in (schema.item_noun, schema.item_noun_plural))

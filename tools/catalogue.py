@@ -20,7 +20,7 @@ from convrec.core.items import FieldValue, FloatArray, Item, RowArray
 from convrec.tools.catalogue_file import Manifest, attach, damaged, manifest_in
 from convrec.tools.catalogue_sql import column, compile_sql, tag_table, utf8
 from convrec.tools.predicates import Expr, check
-from convrec.tools.schema import FieldSpec, FieldType
+from convrec.tools.schema import FieldSpec, FieldType, Role
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -67,6 +67,8 @@ class Catalogue:
         self.size = manifest.size
         self.fingerprint = manifest.fingerprint
         self._connection = connection
+        year = self.schema.by_role(Role.YEAR)
+        self._year_field = year.name if year else "year"
         self._lock = threading.RLock()
         self._cache: dict[tuple[str, str], Any] = {}
         fields = "".join(f", i.{column(spec)}" for spec in self.schema.fields)
@@ -132,6 +134,14 @@ class Catalogue:
             return None
         found = self._run("SELECT row FROM cat.items WHERE id = ?", [item_id]).fetchone()
         return None if found is None else int(found[0])
+
+    def rows_of(self, item_ids: Sequence[str]) -> list[int | None]:
+        """The rows of several items in one query, in the order asked; None for an id the catalogue has not."""
+        asked = [item_id for item_id in item_ids if utf8(item_id)]
+        if not asked:
+            return [None] * len(item_ids)
+        found = dict(self._run("SELECT id, row FROM cat.items WHERE id IN (SELECT unnest(?))", [asked]).fetchall())
+        return [found.get(item_id) for item_id in item_ids]
 
     def find_names(self, norms: Sequence[str]) -> list[NameHit]:
         """Titles, aliases and values whose folded form (``core.text.fold``) is one of ``norms``; one query.
@@ -249,7 +259,7 @@ class Catalogue:
             spec.name: tuple(value or ()) if spec.type is FieldType.TAGS else value
             for spec, value in zip(self.schema.fields, values, strict=True)
         }
-        return Item(item_id, title, row, fields)
+        return Item(item_id, title, row, fields, self._year_field)
 
     def _title_norms(self) -> tuple[list[str], RowArray]:
         found = self._run(

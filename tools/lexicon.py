@@ -191,6 +191,9 @@ CHILD_PHRASES = (
     r"family (?:movie|film) night",
     r"(?:movie|film) night with the (?:kids|family)",
     r"for the whole family",
+    r"(?:safe|suitable|ok|okay|appropriate|good|fine) for (?:an? |my |our )?"
+    r"(?:\d{1,2}[- ]?(?:year|yr)s?[- ]?olds?|kids?|child(?:ren)?)",
+    r"(?:an? |my |our )?\d{1,2}[- ]years?[- ]olds?",
 )
 """Phrases that say children are watching (on the lower-cased text)."""
 
@@ -236,13 +239,14 @@ class Critique:
 
 
 _LESS = (
-    r"(?:less|not (?:so|too|as|very|that|overly)|not|non|without(?: the| any)?|no|nothing|minus the|low on|milder on)"
+    r"(?:less|don'?t want (?:anything|something)|not (?:so|too|as|very|that|overly)|not|non|without(?: the| any)?|no|"
+    r"nothing|minus the|low on|milder on)(?: (?:too )?\w+(?:,| or|, or))*"
 )
 CRITIQUES: tuple[Critique, ...] = (
     Critique(
         _LESS + r"[ -](?:too )?(?:violent|violence|gore|gory|bloody|blood|brutal|brutality)",
         "violence",
-        "less violent (no action, horror or war film, nothing rated R or NC-17)",
+        "less violent (no action, horror or war film, none on record as rated R or NC-17)",
         avoid=VIOLENT_CATEGORIES,
         avoid_certificates=ADULT_CERTIFICATES,
     ),

@@ -16,13 +16,17 @@ import numpy as np
 from convrec.core.items import FloatArray
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue, NameHit
-from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.lexicon import FUNCTION_WORDS, ORDINALS
 from convrec.tools.linking_people import PeopleLinker, PersonLink, fame, person_cue
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message, Token
 from rapidfuzz import fuzz, process
 
 MAX_TITLE_TOKENS = 9
+MAX_BARE_TITLE, LEAST_BARE_LETTERS = 5, 7
+"""Words of a message that may be nothing but a misspelt title; letters of a single such word."""
+MAX_TITLES = 15
+"""Titles linked in one message; a longer list is cut, so that no message can keep the machine busy."""
 FUZZY_CUTOFF = 86.0
 """Smallest rapidfuzz ratio (0-100) of a misspelt title; 1 edit in 8 letters gives about 87."""
 WELL_KNOWN = 0.9
@@ -34,13 +38,14 @@ _STRONG = (
     r"in the (?:style|vein) of|"
     r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|"
     r"(?:tell me(?: more)?|more|know|heard?|think|info(?:rmation)?|details) about|"
+    r"how (?:long|old|scary|good|violent|funny) (?:is|was)|^\W*(?:and |so )?(?:is|was|are)|what(?:'?s| is)|"
     r"who (?:directed|made|wrote|stars in|is in|was in|'s in)|sequel to|version of|instead of|besides|except|not)"
 )
 _CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|film)|films?|movies?|a lot of)\s+)?$")
 _PAST_CUE = re.compile(
     r"\b(?:loved|liked|enjoyed|watched|saw|(?:director|cast|writer|star) of|call(?:ed)?|similar to)\s+$"
 )
-_NUMBER_CUE = re.compile(r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called)\s+$")
+_NUMBER_CUE = re.compile(r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called|directed|in|of|about)\s+$")
 _CHAIN = re.compile(
     r"^\s*(?:,|&|/|\+|and|or|,\s*and|,\s*or|plus|as well as|but (?:not|hated|loved))\s*(?:the (?:movie|film) )?$"
 )
@@ -49,7 +54,7 @@ _BOUND = re.compile(
     r"very|too|as|than|for|"
     r"last|yesterday|the other|in (?:19|20)|though|although|recently|already|again|before|please|yet|when|while|it|"
     r"i|we|they|my|if|after|since|not|any|anything|something|what|just|really|because|instead|more|less|only|"
-    r"yesterday|tonight|today)\b|'s\b)"
+    r"any good|scary|good|rated|violent|funny|worth|suitable|ok|okay|about|yesterday|tonight|today)\b|'s\b)"
 )
 _NOUN_AFTER = re.compile(r"\s*(?:movies?|films?|flicks?|stor(?:y|ies)|genre|comed(?:y|ies)|dramas?|thrillers?)\b")
 _QUOTED = re.compile(r"[\"“”«]([^\"“”«»]{1,80})[\"“”»]|(?<!\w)'([^']{2,80})'(?!\w)")
@@ -178,7 +183,10 @@ class Linker:
             else:
                 unknown.append(self._unknown(message, start, end))
             taken.append((start, end))
-        titles = self._agree(titles)
+        if not (titles or people or unknown):
+            whole = self._whole_message(message)
+            titles = [whole] if whole else []
+        titles = self._agree(sorted(titles, key=lambda x: x.start)[:MAX_TITLES])
         return Links(
             tuple(sorted(titles, key=lambda x: x.start)),
             tuple(sorted(people, key=lambda x: x.start)),
@@ -216,7 +224,7 @@ class Linker:
                 or self._used_as_title(message, start, end, norm, tokens, before or [])
                 or len(norm) > 3
             ):
-                return self._made(message, start, year_match.end(), ordered, rows)
+                return self._made(message, start, year_match.end(), ordered, dated)
         if parenthesised:
             return None  # another film of that name, which this catalogue lacks
         if not quoted and not self._used_as_title(message, start, end, norm, tokens, before or []):
@@ -243,9 +251,12 @@ class Linker:
     ) -> bool:
         text, low = message.text, message.low
         content = [t for t in tokens if t.norm not in FUNCTION_WORDS and not _is_small(t)]
-        if norm.isdigit() and not _NUMBER_CUE.search(low[:start]):
+        if norm[:1].isdigit() and not _NUMBER_CUE.search(low[:start]):
             return False  # "newer than 2012" is a year, "I loved 2012" a film
-        if norm in self.reserved or all(word in self.reserved for word in norm.split()):
+        words = norm.split()
+        reserved = [word for word in words if word in self.reserved]
+        # "French Film", "American Movie": titles, but far more often plain words.
+        if norm in self.reserved or (reserved and all(w in self.reserved or w in FUNCTION_WORDS for w in words)):
             return False
         bounded = _BOUND.match(low, end) is not None
         cued = _CUE.search(low[:start]) is not None or self._in_chain(message, start, before)
@@ -280,25 +291,19 @@ class Linker:
         """Namesakes are told apart by the company they are in: a namesake sharing a person with another link wins."""
         if len(titles) < 2 or not any(link.alternatives for link in titles):
             return titles
-        people = self.catalogue.schema.people()
+        rows = list(dict.fromkeys(row for link in titles for row in (link.row, *link.alternatives)))
+        specs = self.catalogue.schema.people()
+        people = {
+            item.row: {name for spec in specs for name in item.tags(spec.name)} for item in self.catalogue.items(rows)
+        }
         out: list[TitleLink] = []
         for link in titles:
-            others = {
-                name
-                for other in titles
-                if other is not link
-                for spec in people
-                for name in self.catalogue.item(other.row).tags(spec.name)
-            }
             if not link.alternatives or _YEAR_AFTER.search(link.said):
                 out.append(link)
                 continue
+            others = set().union(*(people[other.row] for other in titles if other.row != link.row), set())
             choices = [link.row, *link.alternatives]
-            shared = [
-                sum(name in others for spec in people for name in self.catalogue.item(row).tags(spec.name))
-                for row in choices
-            ]
-            best = choices[int(np.argmax(shared))]
+            best = choices[int(np.argmax([len(people[row] & others) for row in choices]))]
             rest = tuple(row for row in choices if row != best)
             out.append(TitleLink(best, link.said, link.start, link.end, link.how, rest))
         return out
@@ -330,7 +335,7 @@ class Linker:
                     last -= 1
             span = tokens[index : last + 1]
             plain = [t.norm for t in span if t.norm not in FUNCTION_WORDS and t.norm not in _NEVER_UNKNOWN]
-            plain = [n for n in plain if n not in self.reserved and not n[0].isdigit()]
+            plain = [n for n in plain if n and n not in self.reserved and not n[0].isdigit()]
             end = span[-1].end
             lower_ok = (
                 _PAST_CUE.search(before) is not None
@@ -372,6 +377,17 @@ class Linker:
             if self._fame[row] >= (0.5 if score >= 90 or len(norm) >= 10 else 0.75):
                 return TitleLink(row, message.text[start:end], start, end, "fuzzy")
         return None
+
+    def _whole_message(self, message: Message) -> TitleLink | None:
+        """A message that is nothing but a misspelt title: "pulp ficton"."""
+        words = [t.norm for t in message.tokens]
+        plain = [word for word in words if word in FUNCTION_WORDS or word in self.reserved or word in ORDINALS]
+        everyday = 2 * len(plain) > len(words)
+        if not 1 <= len(words) <= MAX_BARE_TITLE or everyday or " ".join(words) in self.reserved:
+            return None
+        if len(words) == 1 and len(words[0]) < LEAST_BARE_LETTERS:
+            return None
+        return self._fuzzy(message, message.tokens[0].start, message.tokens[-1].end)
 
     def _similar_titles(self, norm: str, cutoff: float) -> list[tuple[int, float]]:
         norms, rows = self.catalogue.title_norms()

@@ -16,12 +16,23 @@ from convrec.tools.lexicon import FUNCTION_WORDS
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message, Token
 
+LEAST_FAME = 1.5
+"""Smallest sum of popularity percentiles over a person's items at which a lone surname stands for that person."""
+NO_SURNAMES = frozenset(
+    """christmas disney pixar marvel halloween space summer winter school college love holiday easter valentine
+    superhero world america england france germany italy spain japan china india robots aliens vampires
+    zombies magic music dance sports football baseball""".split()  # noqa: SIM905 - a word list
+)
+"""Words that are surnames too, but hardly ever meant so before "film" or after "with"."""
 _BY = re.compile(r"\b(?:by|directed by|from director|director|filmmaker)\s+(?:[\w.' -]{2,40} (?:or|and) )?$")
 _WITH = re.compile(
     r"\b(?:with|starring|stars?|featuring|acting|actor|actress|played by)\s+(?:[\w.' -]{2,40} (?:or|and) )?$"
 )
+_FOND = re.compile(
+    r"\bi (?:really )?(?:like|love|loved|liked|hate|enjoy|adore|prefer|dislike|don'?t like)\s+$|\bnot\s+$|^\W*$"
+)
 _WRITTEN = re.compile(r"\b(?:written by|screenplay by|writer)\s+$")
-_CUE_FIELDS = {
+CUE_FIELDS = {
     "written": ("writ", "author"),
     "by": ("direct", "author", "creat", "artist", "develop"),
     "with": ("cast", "star", "act"),
@@ -73,9 +84,13 @@ class PeopleLinker:
         cue = person_cue(message.low[: token.start])
         noun = re.match(r"['’]?s?\s+(?:\w+ )?(?:films?|movies?|flicks?|pictures?)\b", message.low[token.end :])
         owned = (owned_form or noun is not None) and token.text[:1].isupper() and not cued_only
-        if (cue is None and not owned) or bare in self.reserved:
+        fond = not cued_only and _FOND.search(message.low[: token.start]) is not None
+        if (cue is None and not owned and not fond) or bare in self.reserved or bare in NO_SURNAMES:
             return None
-        candidates = self.by_surname().get(bare, [])
+        # "something with space" is not about Arthur Space: a bare word must name somebody well known.
+        least = LEAST_FAME if token.text[:1].isupper() and cue is not None else 2 * LEAST_FAME
+        least = 3 * LEAST_FAME if fond and cue is None else least
+        candidates = [c for c in self.by_surname().get(bare, []) if c[0] >= least]
         wanted = [c for c in candidates if cue is None or c[1] in _fields_of(cue, [x[1] for x in candidates])]
         best = (wanted or candidates)[:1]
         if not best:
@@ -104,7 +119,8 @@ class PeopleLinker:
     def _link(self, message: Message, name: str, fields: tuple[str, ...], start: int, end: int) -> PersonLink:
         cue = person_cue(message.low[:start])
         narrowed = tuple(f for f in fields if cue is None or f in _fields_of(cue, fields))
-        negative = message.negated(start) and "anything by" not in message.low[:start]
+        clause = message.clause_before(start)
+        negative = message.negated(start) and not clause.rstrip().endswith("anything by")
         return PersonLink(name, narrowed or fields, message.text[start:end], start, end, negative)
 
 
@@ -118,7 +134,7 @@ def person_cue(before: str) -> str | None:
 
 
 def _fields_of(cue: str, fields: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f for f in fields if f.startswith(_CUE_FIELDS[cue]))
+    return tuple(f for f in fields if f.startswith(CUE_FIELDS[cue]))
 
 
 def fame(catalogue: Catalogue) -> FloatArray:

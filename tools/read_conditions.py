@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import numpy as np
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import (
-    ADULT_CERTIFICATES,
     ALTERNATIVES,
     CATEGORY_WORDS,
     CHILD_CERTIFICATES,
@@ -34,9 +34,10 @@ CHILD_CATEGORY = "Family"
 _NOUN = re.compile(
     r"\s*(?:movies?|films?|flicks?|pictures?|stor(?:y|ies)|titles?|ones?|stuff|things?|genre|drama|epics?)\b"
 )
+_NOT_POPULAR = re.compile(r"\b(?:not|nothing) (?:so |too |very |that )?(?:popular|famous|well[- ]known|mainstream)\b")
 _CHILDREN = re.compile("|".join(f"(?:{phrase})" for phrase in CHILD_PHRASES))
 _CERTIFICATE = re.compile(
-    r"\b(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R)\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|"
+    r"\b(?i:(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R))\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|"
     r"\b(PG-?13|NC-?17|PG)\b"
 )
 _OR_LOWER = re.compile(
@@ -62,6 +63,7 @@ class ConditionReader:
     _demonyms: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(init=False, default_factory=dict)
     _countries: dict[str, str] = field(init=False, default_factory=dict)
     newest: int = field(init=False, default=0)
+    _marks: tuple[int, int] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         schema = self.catalogue.schema
@@ -99,14 +101,16 @@ class ConditionReader:
         children, spans = self._audience(message)
         out += children
         message = message.masked(spans)
+        out += self._quality(message)
+        # "not popular comedies" denies the fame, not the comedies.
+        message = message.masked([m.span() for m in _NOT_POPULAR.finditer(message.low)])
         out += self._categories_in(message)
         out += self._origins(message)
         if spec := schema.by_role(Role.YEAR):
             out += read_years(message, spec.name, context)
-        if spec := schema.by_role(Role.DURATION):
+        if (spec := schema.by_role(Role.DURATION)) and spec.unit == "minutes":
             out += read_durations(message, spec.name, context)
         out += self._certificates(message)
-        out += self._quality(message)
         return out
 
     # -- critiques and audience ---------------------------------------------------------------------------------
@@ -164,6 +168,22 @@ class ConditionReader:
         label = "suitable for children (rated G or PG, or a family film without a rating)"
         return [Condition(expr, label, "audience", said=match[0])], [match.span()]
 
+    def _on_scale(self, field_name: str, percent: int) -> int:
+        """``percent`` on the field's own scale: 80 stays 80 on 0-100 and is 4 on 0-5."""
+        values = self.catalogue.numeric(field_name)
+        top = float(np.nanmax(values)) if np.isfinite(values).any() else 100.0
+        scale = next((limit for limit in (1, 5, 10, 100) if top <= limit), top)
+        return round(percent * scale / 100)
+
+    def _popularity_marks(self, field_name: str) -> tuple[int, int]:
+        """The median and the 80th percentile of the popularity field; worked out once."""
+        if self._marks is None:
+            values = self.catalogue.numeric(field_name)
+            known = values[np.isfinite(values)]
+            median, top = np.percentile(known, [50, 80]) if len(known) else (0.0, 0.0)
+            self._marks = int(median), int(top)
+        return self._marks
+
     # -- categories -----------------------------------------------------------------------------------------------
 
     def _categories_in(self, message: Message) -> list[Condition]:
@@ -216,7 +236,9 @@ class ConditionReader:
                 if len(window) < length or values is None or not _adjacent(message, window):
                     continue
                 start, end = window[0].start, window[-1].end
-                negative = message.negated(start)
+                negative = message.negated(start) or (
+                    bool(found) and found[-1].negative and message.inherits_denial(found[-1].end, start, end)
+                )
                 weak = phrase.rstrip("s") in NOT_CATEGORY_ALONE or phrase in NOT_CATEGORY_ALONE
                 if (
                     weak
@@ -243,9 +265,9 @@ class ConditionReader:
         country, language = schema.by_role(Role.COUNTRY), schema.by_role(Role.LANGUAGE)
         positives: list[tuple[str, Expr, str]] = []
         out: list[Condition] = []
-        low = message.low
+        low, denied_until = message.low, -1
         if m := re.search(
-            r"\b(?:no|without|hate|can't (?:stand|read)|don't (?:want|like)(?: to read)?) (?:any )?subtitles\b", low
+            r"\b(?:no|without|hate|can'?t (?:stand|read)|don'?t (?:want|like)(?: to read)?) (?:any )?subtitles\b", low
         ):
             if language and "English" in self.catalogue.tags(language.name).vocabulary:
                 out.append(Condition(Test(language.name, Op.ANY, ("English",)), "in English", "origin", said=m[0]))
@@ -281,8 +303,10 @@ class ConditionReader:
                     continue
                 text = message.text[start:end]
                 shown = text if text[:1].isupper() else text.title()
-                if message.negated(start):
+                listed = denied_until >= 0 and message.inherits_denial(denied_until, start, end)
+                if message.negated(start) or listed:
                     out.append(Condition(Not(expr), f"not {shown}", "origin", negative=True, said=text))
+                    denied_until = end
                 else:
                     positives.append((f"in {shown}" if spoken else shown, expr, text))
                 index += length - 1
@@ -338,28 +362,24 @@ class ConditionReader:
             ):
                 floor = GOOD_SCORE
             if floor is not None and m is not None:
+                floor = self._on_scale(spec.name, floor)
                 label = f"{spec.spoken} of at least {floor}{spec.unit}"
                 out.append(Condition(Test(spec.name, Op.GE, (floor,)), label, spec.name, said=m[0]))
         if spec := schema.by_role(Role.POPULARITY):
-            values = self.catalogue.numeric(spec.name)
-            known = sorted(values[values == values].tolist())
-            if known and (
-                m := re.search(r"\b(?:popular|famous|well[- ]known|blockbusters?|mainstream|big hits?)\b", low)
-            ):
-                if not message.negated(m.start()):
-                    expr: Expr = Test(spec.name, Op.GE, (int(known[int(0.8 * len(known))]),))
-                    out.append(Condition(expr, "well known", spec.name, said=m[0], hard=False))
+            m = re.search(r"\b(?:popular|famous|well[- ]known|blockbusters?|mainstream|big hits?)\b", low)
+            well_known = m is not None
+            denied = m is not None and message.negated(m.start())
+            m = m or re.search(
+                r"\b(?:hidden gems?|obscure|lesser[- ]known|under the radar|underrated|overlooked)\b", low
+            )
+            if m is not None:
+                median, top_fifth = self._popularity_marks(spec.name)
+                if well_known and not denied:
+                    known: Expr = Test(spec.name, Op.GE, (top_fifth,))
+                    out.append(Condition(known, "well known", spec.name, said=m[0], hard=False))
                 else:
-                    m = None
-                    expr = Test(spec.name, Op.LE, (int(known[len(known) // 2]),))
-                    out.append(Condition(expr, "little known", spec.name, said="not popular", hard=False))
-            elif known and (
-                m := re.search(
-                    r"\b(?:hidden gems?|obscure|lesser[- ]known|under the radar|underrated|overlooked)\b", low
-                )
-            ):
-                expr = Test(spec.name, Op.LE, (int(known[len(known) // 2]),))
-                out.append(Condition(expr, "little known", spec.name, said=m[0], hard=False))
+                    little: Expr = Test(spec.name, Op.LE, (median,))
+                    out.append(Condition(little, "little known", spec.name, said=m[0], hard=False))
         return out
 
 
@@ -381,6 +401,3 @@ def _beside(found: list[_Found], message: Message, start: int, end: int, reader:
         return True
     following = re.match(r"[\s-]*([\w-]+)", message.low[end:])
     return following is not None and fold(following[1]) in reader._categories
-
-
-__all__ = ["ADULT_CERTIFICATES", "ConditionReader", "YearContext"]

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convrec.tools.lexicon import DECADE_WORDS, SMALL_NUMBERS
 from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Test
 from convrec.tools.spans import Message
 
 _YEAR = r"((?:18[89]|19\d|20\d)\d)"
-_DECADE = r"(?:(early|mid|late)[- ])?(?:the )?(?:((?:18|19|20)?\d0)'?s\b|(" + "|".join(DECADE_WORDS) + r")\b)"
+_DECADE = r"(?:(early|mid|late)[- ])?(?:the )?(?:\b((?:18|19|20)?\d0)'?s\b|(" + "|".join(DECADE_WORDS) + r")\b)"
 _NUMBER = r"(\d+(?:[.,]\d+)?|" + "|".join(SMALL_NUMBERS) + r")"
 _DURATION = re.compile(
-    rf"(?:{_NUMBER}(?: and a (half))?[ -]?(?:hours?|hrs?|h)\b"
+    rf"(?:\b{_NUMBER}(?: and a (half))?[ -]?(?:hours?|hrs?|h)\b"
     r"(?: ?(?:and )?(?:a (half)\b|(\d{1,2})(?: ?(?:minutes?|mins?|m)\b)?))?"
-    r"|(half) an hour|(\d{2,3})[ -]?(?:minutes?|mins?|m)\b)"
+    r"|\b(half) an hour|(\d{2,3})[ -]?(?:minutes?|mins?|m)\b)"
 )
 _AT_MOST_BEFORE = re.compile(
     r"(?:\b(?:under|below|less than|shorter than|within|maximum(?: of)?|max(?: of)?|at most|up to|"
-    r"(?:no|not) (?:more|longer) than|not over|not above|don't want anything over|only have|just have|"
-    r"have(?: only| just)?|have got|i've got|got)|<=?)\s*(?:about |around |roughly )?$"
+    r"(?:no|not) (?:more|longer) than|not over|not above|don'?t want anything over|only have|just have|"
+    r"have(?: only| just)?|have got|i'?ve got|got)|<=?)\s*(?:about |around |roughly )?$"
 )
 _STRICT_BELOW = re.compile(r"(?:\b(?:under|below|less than|shorter than)|<)\s*(?:about |around |roughly )?$")
 _AT_LEAST_BEFORE = re.compile(
@@ -75,8 +75,9 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
     def add(start: int, end: int, first: int | None, last: int | None, negative: bool = False) -> None:
         if any(start < e and s < end for s, e in taken):
             return
+        listed = bool(ranges) and ranges[-1][2] and message.inherits_denial(max(e for _, e in taken), start, end)
         taken.append((start, end))
-        ranges.append((first, last, negative, message.text[start:end].strip()))
+        ranges.append((first, last, negative or listed, message.text[start:end].strip()))
 
     for m in re.finditer(rf"(?:between |from )?{_YEAR}\s*(?:-|–|to|and|until|through)\s*{_YEAR}", low):
         first, last = sorted((int(m[1]), int(m[2])))
@@ -103,7 +104,7 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
             add(start, end + (after.end() if after else 0), first, None)
         else:
             add(start, end, first, last, denied)
-    for m in re.finditer(_DECADE, low):
+    for m in re.finditer(rf"(?<!their )(?<!his )(?<!her )(?<!my )(?<!your )(?<!our ){_DECADE}", low):
         first, last = _decade(m[1], m[2], m[3])
         add(m.start(), m.end(), first, last, message.negated(m.start()))
     for m in re.finditer(
@@ -117,6 +118,8 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
             add(m.start(), m.end(), None, year)
         else:
             add(m.start(), m.end(), year, year, message.negated(m.start()))
+    for m in re.finditer(r"\b(?:not|nothing|no) older than (\d{1,2}) years?\b|\bless than (\d{1,2}) years old\b", low):
+        add(m.start(), m.end(), context.newest - int(m[1] or m[2]) + 1, None)
     for m in re.finditer(r"\b(?:last|past) (\d{1,2}|" + "|".join(SMALL_NUMBERS) + r") (years|decades)\b", low):
         span = SMALL_NUMBERS.get(m[1]) or int(m[1])
         years = span * (10 if m[2] == "decades" else 1)
@@ -160,6 +163,8 @@ def _decade(part: str | None, digits: str | None, word: str | None) -> tuple[int
 
 def _relative_years(message: Message, field: str, context: YearContext) -> Condition | None:
     low, newest = message.low, context.newest
+    if not newest:  # a catalogue without a single year
+        return None
     if m := re.search(r"\bnewer\b|\bmore recent\b|\bmore modern\b|\bless old\b|\btoo old\b", low):
         first = max(context.reference_years) + 1 if context.reference_years else newest - RECENT_YEARS * 2 + 1
         return Condition(Test(field, Op.GE, (first,)), range_label(first, None), field, said=m[0])
@@ -197,7 +202,8 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
             continue
         before, after = low[: m.start()], low[m.end() :]
         denied_longer = re.search(
-            r"\b(?:not|nothing|no|don't want (?:anything|something)) (?:\w+ )?(?:over|above|more than|longer than)\s*$",
+            r"\b(?:not|nothing|no|don'?t want (?:anything|something)) (?:\w+ )?"
+            r"(?:over|above|more than|longer than)\s*$",
             before,
         )
         if re.search(r"\b(?:and|to|-)\s*$", before) and out and "between" in before:
@@ -217,14 +223,17 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
         elif re.search(r"\b(?:to|and|-|–)\s*$", before) and out:
             continue
         else:
-            out.append(_duration(field, minutes - AROUND_MINUTES, minutes + AROUND_MINUTES, m[0]))
+            around = _duration(field, minutes - AROUND_MINUTES, minutes + AROUND_MINUTES, m[0])
+            if message.negated(m.start()):
+                around = replace(around, expr=Not(around.expr), label=f"not {around.label}", negative=True)
+            out.append(around)
     if out:
         return out
     references = context.reference_minutes
     if re.search(r"\bshorter\b|\bless long\b", low):
         return [_duration(field, None, min(references) - 1 if references else SHORT_MINUTES, "shorter")]
     if re.search(
-        r"\bnot (?:too|so|very|that|overly) long\b|\btoo long\b|\bdon't want (?:anything|something) (?:too )?long\b",
+        r"\bnot (?:too|so|very|that|overly) long\b|\btoo long\b|\bdon'?t want (?:anything|something) (?:too )?long\b",
         low,
     ):
         return [

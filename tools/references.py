@@ -59,7 +59,7 @@ _ORDINAL = re.compile(
     rf"\b(?:the\s+)?({_ORDINAL_WORDS}|last|final)\s+"
     r"(?:one|film|movie|pick|option|suggestion|recommendation|title|choice)\b"
     rf"|\bthe\s+({_ORDINAL_WORDS})(?=\s*(?:$|[,.!?]|but\b|and\b|is\b|was\b|looks\b|sounds\b|instead\b))"
-    r"|(?:\bnumber\s+|\bno\.?\s*|#)(\d{1,2})\b"
+    r"|(?:\bnumber\s+|\bno\.\s*|#)(\d{1,2})\b(?!\s*(?:%|percent|min|hour|year))"
 )
 _BACK = re.compile(
     r"\b(?:that|this)\s+(?:last\s+)?(?:one|film|movie)\b|\bthe\s+(?:last|previous)\s+(?:film|movie|one)\s+(?:you|i|we)\b|"
@@ -88,7 +88,8 @@ def find_references(masked: Message, focus: Focus) -> References:
         else:
             continue
         spans.append(m.span())
-    if not out and focus.last is not None and (back := _BACK.search(masked.low)):
+    back = _BACK.search(masked.low) if not out and focus.last is not None else None
+    if back is not None and focus.last is not None and not masked.negated(back.start()):
         out.append(Pointer(focus.last, masked.text[back.start() : back.end()].strip(), back.start()))
         if not _VERB_FIRST.match(back[0]):
             spans.append(back.span())
@@ -113,8 +114,8 @@ _BEFORE: tuple[tuple[re.Pattern[str], Polarity], ...] = (
     (re.compile(r"\b(?:seen|watched|saw|rewatched|finished)\b"), "seen"),
     (
         re.compile(
-            r"\b(?:hated?|dislik(?:e|ed)|(?:didn't|did not|don't|do not|never|not) (?:really |much |even )?"
-            r"(?:like|liked?|enjoy|love|care for)|not a fan of|couldn't stand|bored by)\b"
+            r"\b(?:hated?|dislik(?:e|ed)|(?:didn'?t|did not|don'?t|do not|never|not) (?:really |much |even )?"
+            r"(?:like|liked?|enjoy|love|care for)|not a fan of|couldn'?t stand|bored by)\b"
         ),
         "disliked",
     ),
@@ -126,7 +127,7 @@ _LIKED_AFTER = re.compile(
 )
 _DISLIKED_AFTER = re.compile(
     _VERDICT + r"(?:boring|terrible|awful|bad|dull|stupid|too (?:slow|long|violent|sad|scary))\b|"
-    r"^[^.;!?]{0,20}\b(?:hated|disliked|didn't like) (?:it|them|both|that)\b"
+    r"^[^.;!?]{0,20}\b(?:hated|disliked|didn'?t like) (?:it|them|both|that)\b"
 )
 _VERB_LIKE = re.compile(r"\b(?:i|we|they|he|she|really|both|also|wife|husband|kids?) like\s[^.;!?]*$")
 _MORE_LIKE = re.compile(r"\b(?:more|something|anything|films?|movies?|ones?) like\b")
@@ -160,6 +161,8 @@ def _polarity_of(message: Message, link: TitleLink, links: Links) -> Polarity:
 def polarity_at(low: str, start: int, end: int) -> Polarity:
     """What is said of the thing at ``start:end`` of the lower-case text: the nearest verdict of its sentence."""
     before, after = low[:start], low[end:]
+    if re.search(r"\byou (?:ever )?(?:seen|watched|heard of)\s+(?:the (?:movie|film) )?$", before):
+        return "named"  # a question to the recommender
     if _DISLIKED_AFTER.search(after):
         return "disliked"
     if _LIKED_AFTER.search(after):
@@ -170,7 +173,7 @@ def polarity_at(low: str, start: int, end: int) -> Polarity:
         if not found or re.search(r"[.;!?]|\bbut\b", before[found[-1].end() :]):
             continue
         last = found[-1]
-        # "didn't like" holds "like": the longer, earlier match is the verdict.
+        # "didn'?t like" holds "like": the longer, earlier match is the verdict.
         if last.start() >= where or (polarity == "disliked" and last.start() <= where <= last.end()):
             best, where = polarity, last.start()
     if best == "like" and _VERB_LIKE.search(before):

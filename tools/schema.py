@@ -40,6 +40,22 @@ class Role(StrEnum):
     OTHER = "other"
 
 
+_NUMERIC = (FieldType.INTEGER, FieldType.NUMBER)
+_TYPES_OF_ROLE: dict[Role, tuple[FieldType, ...]] = {
+    Role.YEAR: _NUMERIC,
+    Role.DURATION: _NUMERIC,
+    Role.POPULARITY: _NUMERIC,
+    Role.QUALITY: _NUMERIC,
+    Role.CATEGORY: (FieldType.TAGS,),
+    Role.PERSON: (FieldType.TAGS,),
+    Role.LANGUAGE: (FieldType.TAGS,),
+    Role.COUNTRY: (FieldType.TAGS,),
+    Role.KEYWORDS: (FieldType.TAGS,),
+    Role.CERTIFICATE: (FieldType.TEXT,),
+    Role.DESCRIPTION: (FieldType.TEXT,),
+}
+
+
 class FieldSpec(BaseModel):
     """One typed column."""
 
@@ -85,6 +101,13 @@ class Schema(BaseModel):
         names = [field.name for field in self.fields]
         if len(set(names)) != len(names):
             raise ValueError(f"field names must differ, got {names}")
+        for spec in self.fields:
+            wanted = _TYPES_OF_ROLE.get(spec.role)
+            if wanted and spec.type not in wanted:
+                fitting = " or ".join(t.value for t in wanted)
+                raise ValueError(
+                    f"field {spec.name!r}: role {spec.role.value} needs type {fitting}, got {spec.type.value}"
+                )
         single = [f.role for f in self.fields if f.role not in (Role.PERSON, Role.OTHER)]
         if len(set(single)) != len(single):
             raise ValueError(f"a role may be given once (but person and other), got {single}")

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from convrec.core.text import fold
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
-_CLAUSE_END = re.compile(r"[.;:!?,\n]|\bbut\b|\bjust\b|\bonly\b|\brather\b|\bpreferably\b")
+_CLAUSE_END = re.compile(r"(?<!\b\w)\.|[;:!?,\n]|(?<!anything )\bbut\b|\bjust\b|\bonly\b|\brather\b|\bpreferably\b")
+_LIST_GAP = re.compile(
+    r"\s*(?:films?|movies?|ones?|stuff)?\s*(,\s*n?or|n?or|/|,)\s*(?:(?:an?|any|the|from|more|by|with)\s+)*"
+)
+_LIST_GOES_ON = re.compile(r"\s*(?:films?|movies?|ones?)?\s*(?:,|/|n?or\b)")
 NEGATION = re.compile(
-    r"(?:\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?: for)?\b|\bavoid(?:ing)?\b|\bnever\b|\bhates?\b|"
-    r"\bdisliked?\b|\bdislikes\b|\bdon['’]?t\b|\bdoesn['’]?t\b|\bisn['’]?t\b|\baren['’]?t\b|\banything but\b|"
-    r"\bother than\b|\bcan['’]?t stand\b|\bcannot stand\b|\b(?:sick|tired) of\b|\benough\b|\bskip\b|\bno more\b|"
+    r"(?:\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?: for)?\b|\bavoid(?:ing)?\b|\bnever\b(?! ?mind)|"
+    r"\bhates?\b|"
+    r"\bdisliked?\b|\bdislikes\b|\bdon'?t\b|\bdoesn'?t\b|\bisn'?t\b|\baren'?t\b|\banything but\b|"
+    r"\bother than\b|\bcan'?t stand\b|\bcannot stand\b|\b(?:sick|tired) of\b|\benough\b|\bskip\b|\bno more\b|"
     r"\bnon[- ])[\s-]*(?:[\w'’-]+\s+){0,3}$"
 )
 
@@ -53,6 +58,15 @@ class Message:
         """The text of the same clause before ``position``, lower case."""
         ends = [match.end() for match in _CLAUSE_END.finditer(self.low, 0, position)]
         return self.low[ends[-1] if ends else 0 : position]
+
+    def inherits_denial(self, previous_end: int, start: int, end: int) -> bool:
+        """Whether what stands at ``start:end`` is the next of a denied list: "no horror, war or romance".
+
+        After "or" it always is; after a comma only when the list goes on, so that in "no horror, comedy please" the
+        comedy is a wish.
+        """
+        gap = _LIST_GAP.fullmatch(self.low[previous_end:start])
+        return gap is not None and (gap[1] != "," or _LIST_GOES_ON.match(self.low, end) is not None)
 
     def negated(self, position: int) -> bool:
         """Whether what stands at ``position`` is denied by a word at most four words earlier in its clause."""

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 from convrec.core.embedding import Embedder
-from convrec.core.errors import ToolFailed, ToolRetry
+from convrec.core.errors import ModelError, ToolFailed, ToolRetry
 from convrec.core.items import BoolArray, FloatArray, Item, ItemList
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
@@ -128,7 +128,11 @@ class SearchTool:
             raise ToolFailed("semantic search is off: no embedding index of this catalogue. Run: convrec setup")
         if not query.strip():
             raise ToolRetry("search needs a query")
-        bus.add_scores("search", self.index.scores(self.embedder.embed([query])[0]))
+        try:
+            vector = self.embedder.embed([query])[0]
+        except ModelError as error:
+            raise ToolFailed(f"semantic search failed: {error}") from error
+        bus.add_scores("search", self.index.scores(vector))
 
 
 class RankConfig(BaseModel):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from convrec.core.text import fold
 from convrec.tools.acts import MORE, WISH, Act, classify
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.lexicon import FUNCTION_WORDS, SMALL_NUMBERS
 from convrec.tools.linking import Linker, Links, UnknownTitle
 from convrec.tools.linking_people import PersonLink
 from convrec.tools.predicates import AnyOf, Condition, Expr, Not, Op, Test
@@ -18,6 +18,9 @@ from convrec.tools.read_numbers import YearContext
 from convrec.tools.references import Focus, Mention, Pointer, Polarity, find_mentions, find_references
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message
+
+MOST_WANTED = 20
+"""Items given at most in one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,14 @@ class Understanding:
     """ "by the director of X" where X is not in the catalogue."""
     continues: bool = False
     """The message narrows or criticises the running request instead of starting a new one."""
-    standing: bool = False
-    """It is said to hold always ("never", "always", "from now on")."""
     wants_more: bool = False
     """ "anything else", "other ones"."""
     reference_unclear: str = ""
     """A "the seventh one" that points at nothing."""
+    count: int | None = None
+    """How many items are wanted: "just one", "3 comedies"; None when not said."""
+    dropped: tuple[Condition, ...] = ()
+    """What is taken back: "never mind the western"."""
     query: str = ""
     """What is left of the wish once names and conditions are taken out; for semantic search."""
 
@@ -61,7 +66,7 @@ _PERSON_OF = re.compile(
     r"(?:of|from|behind|in)\s+$"
 )
 _STANDING = re.compile(
-    r"\b(?:always|never|ever|from now on|in general|as a rule|every time|generally|at all times|forever)\b"
+    r"\b(?:always|never(?! ?mind)|ever|from now on|in general|as a rule|every time|generally|at all times|forever)\b"
 )
 _THIRD_PERSON = re.compile(
     r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|"
@@ -72,14 +77,22 @@ _CONTINUES = re.compile(
     r"^\W*(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
     r"ok(?:ay)?,? but|something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
     r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
-    r"i(?:'ve| have)? (?:already )?(?:seen|saw)|show me more|more like|i (?:always|never)|please no|can you make)\b"
+    r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|show me more|more like|i (?:always|never)|please no|can you make)\b"
 )
-_ASKS_NAME = re.compile(r"\bwho (?:is|was|'s)\b|\bwho's\b|\bwhat(?:'s| is) the name of\b|\btell me\b")
+_TAKES_BACK = re.compile(r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\bscratch that\b")
+_COUNT = re.compile(
+    r"(?:\b(?:just|only|exactly)\s+(one|a single)\b(?!\s+(?:from|by|with|that)\b)|\btop\s+(\d{1,2})\b|"
+    r"\b(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s+(?:more\s+|good\s+|other\s+|different\s+)*(?:[a-z-]+\s+)?"
+    r"(?:films?|movies?|comed\w+|thrillers?|westerns?|dramas?|horrors?|suggestions?|recommendations?|options?|picks?)\b)"
+)
+_DENIES = re.compile(r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|hate|avoid)\b")
+_ASKS_NAME = re.compile(r"\bwho (?:is|was|'s)\b|\bwho'?s\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")
 _SEARCH_STOP = FUNCTION_WORDS | frozenset(
     "loved liked enjoyed hated seen watched saw really maybe bit little kinda sort movie film something anything "  # noqa: SIM905
     "newer older "
     "less more funnier darker lighter shorter longer violent similar feel recent rated haven mentioned list already "
-    "plot sci fi hour minutes mood amazing looks come halloween".split()
+    "plot sci fi hour minutes mood amazing looks come halloween thx bye pls plz lol hate hates loves actually instead "
+    "somthing sumthing start flick nah yeah blah fine surprise favourite favorite number top ten kinds kind".split()
 )
 
 
@@ -90,8 +103,11 @@ class Understander:
     catalogue: Catalogue
     reader: ConditionReader = field(init=False)
     linker: Linker = field(init=False)
+    _nouns: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        schema = self.catalogue.schema
+        self._nouns = frozenset({fold(schema.item_noun), fold(schema.item_noun_plural)})
         self.reader = ConditionReader(self.catalogue)
         self.linker = Linker(self.catalogue, self.reader.reserved_words())
 
@@ -106,16 +122,20 @@ class Understander:
         rest = masked.masked([*pointed.spans, *others])
         person_of, person_unknown = self._person_of(message, links, pointed.pointers)
         references = tuple(m.row for m in mentions if m.polarity in ("liked", "like")) or focus.references
-        context = self._year_context(references or (() if focus.last is None else (focus.last,)))
+        context = self._year_context(references or focus.slate or (() if focus.last is None else (focus.last,)))
         conditions = self.reader.read(rest, context)
         conditions += self._people_conditions(message, links.people)
         if (same := self._same_person(masked, focus)) is not None:
             conditions.append(same)
-        query = _query(rest, conditions)
+        query = _query(rest, conditions, self._nouns)
+        dropped: list[Condition] = []
+        if _TAKES_BACK.search(masked.low):
+            conditions, dropped, query = [], conditions, ""
         act, asked = classify(
-            _with_it(message, links),
+            _with_it(message, links, pointed.spans),
             self.catalogue.schema,
             target=bool(mentions or links.unknown),
+            takes_back=bool(dropped),
             opinion=any(m.polarity in ("liked", "disliked", "seen") for m in mentions),
             conditions=bool(conditions),
             person_of=person_of is not None or person_unknown,
@@ -139,12 +159,18 @@ class Understander:
             asked_fields=asked,
             person_of=person_of,
             person_of_unknown=person_unknown,
-            continues=_continues(masked, mentions, conditions, person_of is not None, query),
-            standing=standing,
+            continues=bool(dropped)
+            or _continues(masked, mentions, conditions, person_of is not None, query, self._category_fields()),
+            dropped=tuple(dropped),
+            count=_count(masked.low),
             wants_more=MORE.search(masked.low) is not None,
             reference_unclear=pointed.unclear,
             query=query,
         )
+
+    def _category_fields(self) -> tuple[str, ...]:
+        spec = self.catalogue.schema.by_role(Role.CATEGORY)
+        return (spec.name,) if spec else ()
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -169,13 +195,9 @@ class Understander:
             condition = self._person_condition(person)
             if out and re.fullmatch(r"\s*(?:,\s*)?or (?:by |with )?", message.low[ends[-1] : person.start]):
                 previous = out.pop()
-                condition = replace(
-                    previous,
-                    expr=AnyOf((previous.expr, condition.expr)),
-                    label=f"{previous.label} or {condition.label}",
-                )
-                if person.negative:
-                    condition = replace(condition, expr=Not(AnyOf((_inner(previous.expr), self._has(person)))))
+                either = AnyOf((_inner(previous.expr), self._has(person)))
+                label = f"{previous.label} or {condition.label.removeprefix('not ')}"
+                condition = replace(previous, expr=Not(either) if previous.negative else either, label=label)
                 ends.pop()
             out.append(condition)
             ends.append(person.end)
@@ -231,32 +253,55 @@ class Understander:
         return next((f.name for f in people if f.name.startswith(start)), people[0].name)
 
 
-def _with_it(message: Message, links: Links) -> str:
-    """The lower-case text with every title replaced by "it": "who directed it?"."""
+def _with_it(message: Message, links: Links, pointers: Sequence[tuple[int, int]]) -> str:
+    """The lower-case text with every title and "the second one" replaced by "it": "who directed it?"."""
     low = message.low
-    spans = [*((x.start, x.end) for x in links.titles), *((x.start, x.end) for x in links.unknown)]
+    named = [*((x.start, x.end) for x in links.titles), *((x.start, x.end) for x in links.unknown)]
+    spans = [*named, *pointers]
     for start, end in sorted(spans, reverse=True):
         low = f"{low[:start]}it{low[end:]}"
     return low
 
 
 def _continues(
-    masked: Message, mentions: Sequence[Mention], conditions: Sequence[Condition], person_of: bool, query: str
+    masked: Message,
+    mentions: Sequence[Mention],
+    conditions: Sequence[Condition],
+    person_of: bool,
+    query: str,
+    categories: Sequence[str],
 ) -> bool:
     """A message without a wish of its own, or opening with a word that ties it to the running request."""
     fresh = person_of or any(m.how != "reference" and m.polarity in ("liked", "like") for m in mentions)
-    positive = any(not c.negative and c.source != "critique" and c.slot != "audience" for c in conditions)
+    # Years, lengths and ratings narrow what is running; a genre, an origin or a person is a wish of its own.
+    own = {"origin", *categories}
+    positive = any(
+        not c.negative and c.source != "critique" and (c.slot in own or c.slot.startswith("person:"))
+        for c in conditions
+    )
     wish = bool(query) and WISH.search(masked.low) is not None
     if not (positive or fresh or wish):
         return True
     return _CONTINUES.search(masked.low) is not None and not fresh
 
 
+def _count(low: str) -> int | None:
+    m = _COUNT.search(low)
+    if m is None:
+        return None
+    if m[1]:
+        return 1
+    word = m[2] or m[3]
+    return min(max(SMALL_NUMBERS.get(word) or int(word), 1), MOST_WANTED)
+
+
 def _inner(expr: Expr) -> Expr:
     return expr.part if isinstance(expr, Not) else expr
 
 
-def _query(rest: Message, conditions: Sequence[Condition]) -> str:
+def _query(rest: Message, conditions: Sequence[Condition], nouns: frozenset[str]) -> str:
     said = {word for c in conditions for word in fold(c.said).split()}
-    words = [t.text for t in rest.tokens if t.norm not in _SEARCH_STOP and t.norm not in said and len(t.norm) > 2]
+    words = [
+        t.text for t in rest.tokens if t.norm not in _SEARCH_STOP | nouns and t.norm not in said and len(t.norm) > 2
+    ]
     return " ".join(dict.fromkeys(w for w in words if not any(ch.isdigit() for ch in w)))
