@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -47,7 +48,6 @@ from convrec.memory.store import checked_id, checked_user
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.references import Focus
-from convrec.tools.schema import Role
 from convrec.tools.understand import Understander, Understanding
 
 logger = logging.getLogger(__name__)
@@ -308,9 +308,9 @@ class Agent:
             self._keep_request(turn, bus)
             return
         yield from self._say(turn, reply.relaxation(bus.relaxed))
-        year = self.catalogue.schema.by_role(Role.YEAR)
-        if year is not None and any(c.slot == year.name for c in bus.relaxed):
-            yield from self._say(turn, f"This catalogue ends in {self.understander.reader.newest}.")
+        newest = self.understander.reader.newest
+        if any(int(year) > newest for c in bus.relaxed for year in re.findall(r"\b\d{4}\b", c.label)):
+            yield from self._say(turn, f"This catalogue ends in {newest}.")
         references = self.catalogue.items(request.references)
         turn.items = self._recommended(turn, bus, items, references)
         yield from self._say(

@@ -45,6 +45,7 @@ _CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|f
 _PAST_CUE = re.compile(
     r"\b(?:loved|liked|enjoyed|watched|saw|(?:director|cast|writer|star) of|call(?:ed)?|similar to)\s+$"
 )
+_LEADS_IN = re.compile(r"\b(?:for|in|an?|the|on|some|my|with|at|our|and|or|of)\s+$")
 _NUMBER_CUE = re.compile(r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called|directed|in|of|about)\s+$")
 _CHAIN = re.compile(
     r"^\s*(?:,|&|/|\+|and|or|,\s*and|,\s*or|plus|as well as|but (?:not|hated|loved))\s*(?:the (?:movie|film) )?$"
@@ -275,7 +276,7 @@ class Linker:
             return whole or cued  # "Heat" inside "Heat Wave" is not the title
         if cued and bounded:
             return True
-        if len(content) >= 2:
+        if len(content) >= 2 and bounded and not _LEADS_IN.search(low[:start]):
             rows = [h.row for h in self.catalogue.find_names([norm]) if h.kind == "title" and h.row is not None]
             return max((float(self._fame[r]) for r in rows), default=0.0) >= 0.8
         return at_start and bounded and len(message.tokens) == len(tokens)  # the whole message is a title

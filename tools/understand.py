@@ -86,7 +86,7 @@ _COUNT = re.compile(
     r"(?:films?|movies?|comed\w+|thrillers?|westerns?|dramas?|horrors?|suggestions?|recommendations?|options?|picks?)\b)"
 )
 _DENIES = re.compile(r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|hate|avoid)\b")
-_ASKS_NAME = re.compile(r"\bwho (?:is|was|'s)\b|\bwho'?s\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")
+_ASKS_NAME = re.compile(r"\bwho\b|\bwho'?s\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")
 _SEARCH_STOP = FUNCTION_WORDS | frozenset(
     "loved liked enjoyed hated seen watched saw really maybe bit little kinda sort movie film something anything "  # noqa: SIM905
     "newer older "
@@ -301,7 +301,12 @@ def _inner(expr: Expr) -> Expr:
 
 def _query(rest: Message, conditions: Sequence[Condition], nouns: frozenset[str]) -> str:
     said = {word for c in conditions for word in fold(c.said).split()}
+    # What follows a denial is not wished for: nothing "sad" is to be searched for after "nothing violent or sad".
+    denial = _DENIES.search(rest.low)
+    end = denial.start() if denial else len(rest.low)
     words = [
-        t.text for t in rest.tokens if t.norm not in _SEARCH_STOP | nouns and t.norm not in said and len(t.norm) > 2
+        t.text
+        for t in rest.tokens
+        if t.start < end and t.norm not in _SEARCH_STOP | nouns and t.norm not in said and len(t.norm) > 2
     ]
     return " ".join(dict.fromkeys(w for w in words if not any(ch.isdigit() for ch in w)))
