@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -14,25 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scripted_agent as scripted
 from convrec.agent.events import Event, Planned, RecommendedItem, Token, ToolRan, Understood
 from convrec.core.errors import LLMUnavailable
 from convrec.core.text import visible
 from convrec.serve import render
 from convrec.serve.chat import COMMANDS, HELP, Chat
 from rich.console import Console
-
-
-def _sibling(name: str) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-scripted = _sibling("scripted_agent")
 
 
 @pytest.fixture

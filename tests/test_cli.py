@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scripted_agent as scripted
 from convrec.agent.events import Event
 from convrec.core.errors import DataError, LLMUnavailable, MissingExtraError, RequestError, SettingsError
 from convrec.core.settings import Settings, load_settings
@@ -21,19 +21,6 @@ from convrec.serve.cli import CommandGroup, build_cli, exit_code
 from convrec.serve.services import Services
 from typer import Typer
 from typer.testing import CliRunner
-
-
-def _sibling(name: str) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-scripted = _sibling("scripted_agent")
 
 
 class Opened:

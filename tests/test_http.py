@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,25 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+import scripted_agent as scripted
 from convrec.core.settings import Settings
 from convrec.memory.records import NewPreference
 from convrec.serve import openai_api as wire
 
 openai = pytest.importorskip("openai")
 pytest.importorskip("fastapi")
-
-
-def _sibling(name: str) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-scripted = _sibling("scripted_agent")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import select
@@ -22,19 +21,7 @@ from convrec.serve.chat import Chat
 from convrec.serve.render import item_lines, without_list
 from convrec.tools.schema import FILM_SCHEMA
 from rich.console import Console
-
-
-def _sibling(name: str) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-ScriptedAgent = _sibling("scripted_agent").ScriptedAgent
+from scripted_agent import ScriptedAgent
 
 PROGRAM = """
 import importlib.util, pathlib, sys
