@@ -201,6 +201,7 @@ VIOLENT_CATEGORIES = ("Horror", "War", "Action")
 """What "less violent" steers away from where a catalogue does not record violence."""
 ADULT_CERTIFICATES = ("R", "NC-17", "X")
 CHILD_CERTIFICATES = ("G", "PG")
+MILD_CERTIFICATES = ("G", "PG", "PG-13")
 
 FUNCTION_WORDS = frozenset(
     """
@@ -236,6 +237,8 @@ class Critique:
     avoid: tuple[str, ...] = ()
     avoid_certificates: tuple[str, ...] = ()
     hard: bool = True
+    prefer_certificates: tuple[str, ...] = ()
+    """Ranked first, for a record without a certificate may be anything."""
 
 
 _LESS = (
@@ -249,6 +252,7 @@ CRITIQUES: tuple[Critique, ...] = (
         "less violent (no action, horror or war film, none on record as rated R or NC-17)",
         avoid=VIOLENT_CATEGORIES,
         avoid_certificates=ADULT_CERTIFICATES,
+        prefer_certificates=MILD_CERTIFICATES,
     ),
     Critique(
         _LESS + r" (?:too )?(?:scary|frightening|creepy)", "scariness", "not scary (no horror)", avoid=("Horror",)

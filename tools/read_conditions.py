@@ -132,6 +132,13 @@ class ConditionReader:
                 Condition(expr, critique.label, critique.slot, source="critique", said=match[0], hard=critique.hard)
             )
             spans.append(match.span())
+            certificate = self.catalogue.schema.by_role(Role.CERTIFICATE)
+            if critique.prefer_certificates and certificate:
+                mild = Test(certificate.name, Op.ANY, critique.prefer_certificates)
+                label = f"on record as rated {critique.prefer_certificates[-1]} or milder"
+                out.append(
+                    Condition(mild, label, f"{critique.slot} rating", source="critique", said=match[0], hard=False)
+                )
         return out, spans
 
     def _critique_expr(self, critique: Critique) -> Expr | None:

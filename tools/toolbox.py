@@ -149,7 +149,7 @@ class RankConfig(BaseModel):
     search: float = Field(0.8, ge=0)
     profile: float = Field(0.3, ge=0)
     """Similarity to what the user liked in earlier conversations."""
-    preference: float = Field(0.5, ge=0)
+    preference: float = Field(0.3, ge=0)
     """Share of the soft conditions that hold."""
     fame: float = Field(0.25, ge=0)
     quality: float = Field(0.35, ge=0)
