@@ -107,6 +107,8 @@ class Agent:
     )
     """One lock per session with a turn under way; gone when nobody holds it."""
     _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _loading: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _loaded: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.understander = Understander(self.catalogue)
@@ -176,6 +178,8 @@ class Agent:
         """Rules plan what they are sure of; the rest is one LLM call, merged. The LLM never blocks the turn."""
         note = ""
         if self.llm is not None and turn.reading.act in ("recommend", "other"):
+            with _timed(turn, "load"):
+                self._load_llm()  # the first turn waits for the model to be there; that is no part of its budget
             with turn.budget, _timed(turn, "plan"):
                 try:
                     turn.llm_calls += 1
@@ -551,7 +555,14 @@ class Agent:
         self.understander.read("something like “warm”", Focus())
         if self.toolbox.search.embedder is not None:
             self.toolbox.search.embedder.embed(["warm"])
-        if self.llm is not None:
+        self._load_llm()
+
+    def _load_llm(self) -> None:
+        """Load the model and evaluate the planner's fixed prompt, once; whoever comes meanwhile waits."""
+        with self._loading:
+            if self.llm is None or self._loaded:
+                return
+            self._loaded = True  # tried: a failure shows in the turn's own call
             try:
                 self.llm.warm(self.planner.prefix())
             except LLMError as error:
