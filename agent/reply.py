@@ -39,7 +39,7 @@ def template_opening(
     """ "5 films like Heat (1995). I kept to: from 2005 or later." """
     noun = catalogue.schema.item_noun if count == 1 else catalogue.schema.item_noun_plural
     like = f" like {join([r.label for r in references[:3]])}" if references else ""
-    about = f" close to “{request.query}”" if request.query and not references else ""
+    about = f" close to “{request.query}”" if "search" in bus.scores and request.query and not references else ""
     held = [c.label for c in request.hard if c not in bus.relaxed]
     first = [c.label for c in request.soft if c.source != "llm"]
     text = f"{'Here is' if count == 1 else 'Here are'} {count} {noun}{like}{about}."

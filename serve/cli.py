@@ -255,7 +255,7 @@ def setup(
     model: Annotated[str | None, typer.Option("--model", help=EMBEDDED_MODEL_HELP)] = None,
     no_llm: Annotated[bool, typer.Option("--no-llm", help="Without a language model.")] = False,
 ) -> None:
-    """Fetch the models and prepare the demo catalogue; goes on where it stopped, does nothing twice."""
+    """Fetch the models and prepare the catalogue in use; goes on where it stopped, does nothing twice."""
     from convrec.serve.setup_command import run_setup
     from rich.console import Console
 

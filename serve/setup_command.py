@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from convrec.agent.build import open_catalogue, open_embedder
 from convrec.core.errors import MissingExtraError, RequestError
 from convrec.core.extras import installed
 from convrec.core.pull import path, pull
 from convrec.core.registry import REGISTRY, ModelEntry, entry
 from convrec.core.settings import Settings
 from convrec.memory.embedders import NAME as EMBEDDER
-from convrec.memory.embedders import MiniLMEmbedder
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.demo import ensure_demo
+from convrec.tools.demo import DEMO, ensure_demo
 from convrec.tools.item_index import build_index
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 
 
 def run_setup(settings: Settings, *, model: str | None, llm: bool, console: Console) -> None:
-    """Pull the embedder and the language model, build the demo catalogue and its embedding index.
+    """Pull the embedder and the language model; build the catalogue in use where it is the demo, and its index.
 
     ``model``: registry name, else the one of the settings. ``llm`` False leaves the language model out.
 
@@ -41,13 +41,14 @@ def run_setup(settings: Settings, *, model: str | None, llm: bool, console: Cons
         _pull(entry(EMBEDDER), settings, console)
     if chosen is not None:
         _pull(chosen, settings, console)
-    with _bar(console, "demo catalogue") as update:
-        folder = ensure_demo(settings, update)
-    catalogue = Catalogue.open(folder)
+    if settings.catalogue == DEMO:
+        with _bar(console, "demo catalogue") as update:
+            ensure_demo(settings, update)
+    catalogue = open_catalogue(settings)
     try:
-        console.print(f"catalogue demo: {catalogue.size:,} {catalogue.schema.item_noun_plural}", highlight=False)
-        if minilm:
-            _index(catalogue, settings, console)
+        said = f"catalogue {catalogue.name}: {catalogue.size:,} {catalogue.schema.item_noun_plural}"
+        console.print(said, highlight=False, markup=False)
+        _index(catalogue, settings, console)
     finally:
         catalogue.close()
     if chosen is not None and chosen.name != settings.llm.embedded_model:
@@ -66,10 +67,9 @@ def _pull(model: ModelEntry, settings: Settings, console: Console) -> None:
 
 
 def _index(catalogue: Catalogue, settings: Settings, console: Console) -> None:
-    place = path(EMBEDDER, settings)
-    assert place is not None, "it was pulled above"
+    embedder = open_embedder(settings)
     with _bar(console, "embedding index") as update:
-        build_index(catalogue, MiniLMEmbedder(place), lambda done, total: update("embedding index", done, total))
+        build_index(catalogue, embedder, lambda done, total: update("embedding index", done, total))
     console.print("embedding index: ready", highlight=False)
 
 
