@@ -1,0 +1,64 @@
+"""What one turn collects on its way, and the clock of its stages."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from convrec.agent.budget import Budget
+from convrec.agent.events import Fallback, RecommendedItem, ToolRan
+from convrec.agent.llm.base import Completion
+from convrec.agent.plan import Plan
+from convrec.agent.request import Request
+from convrec.agent.session import Session
+from convrec.core.text import clean
+from convrec.memory.records import Preference
+from convrec.tools.understand import Understanding
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn collects on its way; lives no longer than the turn."""
+
+    reading: Understanding
+    session: Session
+    request: Request
+    remembered: list[Preference]
+    plan: Plan
+    budget: Budget
+    planner: str = "rules"
+    text: str = ""
+    items: list[RecommendedItem] = field(default_factory=list)
+    relaxed: list[str] = field(default_factory=list)
+    fallbacks: list[Fallback] = field(default_factory=list)
+    tools: list[ToolRan] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    calls: list[Completion] = field(default_factory=list)
+    llm_calls: int = 0
+    learned: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    def fall_back(self, stage: str, why: object, instead: str) -> Fallback:
+        event = Fallback(stage, clean(str(why), 300), instead)
+        logger.warning("%s failed, %s: %s", stage, instead, event.reason)
+        self.fallbacks.append(event)
+        return event
+
+
+@dataclass(slots=True)
+class timed:
+    """Adds the time spent inside to a stage of the turn."""
+
+    turn: Turn
+    stage: str
+    _start: float = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._start
+        self.turn.timings[self.stage] = self.turn.timings.get(self.stage, 0.0) + spent
