@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Iterator
@@ -26,7 +25,6 @@ from convrec.memory.preferences import PreferenceMemory
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 
-logger = logging.getLogger(__name__)
 CHAT_TOKENS = 60
 
 

@@ -42,7 +42,6 @@ from convrec.tools.references import Focus
 from convrec.tools.understand import Understander, Understanding
 
 logger = logging.getLogger(__name__)
-CHAT_TOKENS = 60
 FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
 WAIT_S = 120.0
 """Longest wait for the turn before in the same conversation, seconds."""
