@@ -10,14 +10,14 @@ from convrec.core.embedding import Embedder, HashingEmbedder
 from convrec.core.errors import CatalogueError, ModelError
 from convrec.core.pull import path as model_path
 from convrec.core.settings import Settings
+from convrec.memory.embedders import NAME as EMBEDDER
+from convrec.memory.embedders import MiniLMEmbedder
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.sessions import SessionStore
 from convrec.memory.store import InMemoryStore, VectorStore
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.demo import DEMO, ensure_demo
 from convrec.tools.item_index import ItemIndex, open_index
-
-EMBEDDER = "all-minilm-l6-v2"
 
 
 def open_embedder(settings: Settings) -> Embedder:
@@ -34,8 +34,6 @@ def open_embedder(settings: Settings) -> Embedder:
             f"the embedding model {EMBEDDER} is not here. Run: convrec models pull {EMBEDDER} "
             "(or set CONVREC_MEMORY__EMBEDDER=hashing to do without)"
         )
-    from convrec.memory.embedders import MiniLMEmbedder  # noqa: PLC0415 - heavy
-
     return MiniLMEmbedder(folder)
 
 

@@ -14,7 +14,7 @@ from convrec.tools.understand import Understanding
 _TASTE = re.compile(
     r"\bi (?:really |just |absolutely )?(?:love|like|adore|enjoy|prefer|hate|dislike|can't stand|don't like)\b"
 )
-_ITEM_POLARITY: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
+FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
 
 
 def statements(reading: Understanding, catalogue: Catalogue, session_id: str, turn: int) -> list[NewPreference]:
@@ -24,7 +24,7 @@ def statements(reading: Understanding, catalogue: Catalogue, session_id: str, tu
     said = clean(reading.text, 300)
     out: list[NewPreference] = []
     for mention in reading.mentions:
-        polarity = _ITEM_POLARITY.get(mention.polarity)
+        polarity = FEEDBACK.get(mention.polarity)
         if polarity is None:
             continue
         item = catalogue.item(mention.row)

@@ -15,7 +15,6 @@ from convrec.agent.api import AgentInfo
 from convrec.agent.budget import Budget
 from convrec.agent.events import (
     Event,
-    Fallback,
     Finished,
     Planned,
     Recalled,
@@ -25,7 +24,7 @@ from convrec.agent.events import (
 from convrec.agent.executor import Executor, Toolbox
 from convrec.agent.llm.base import LLM
 from convrec.agent.planner import LLMPlanner, Merger, plan_by_rules
-from convrec.agent.remember import item_feedback, statements
+from convrec.agent.remember import FEEDBACK, item_feedback, statements
 from convrec.agent.request import interpret
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
@@ -34,7 +33,6 @@ from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestE
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
 from convrec.memory.preferences import PreferenceMemory
-from convrec.memory.records import Polarity
 from convrec.memory.sessions import SessionStore
 from convrec.memory.store import checked_id, checked_user
 from convrec.tools.catalogue import Catalogue
@@ -42,7 +40,6 @@ from convrec.tools.references import Focus
 from convrec.tools.understand import Understander, Understanding
 
 logger = logging.getLogger(__name__)
-FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
 WAIT_S = 120.0
 """Longest wait for the turn before in the same conversation, seconds."""
 
@@ -103,12 +100,11 @@ class Agent:
         understood = time.perf_counter()
         yield self._understood(reading)
 
-        early: list[Fallback] = []
+        unread: MemoryStoreError | None = None
         try:
             remembered = self.preferences.list(user)
         except MemoryStoreError as error:
-            remembered = []
-            early.append(Fallback("memory", clean(str(error), 300), "answered without what is remembered"))
+            remembered, unread = [], error
         request = interpret(reading, session, self.catalogue, remembered)
         yield Recalled(tuple(request.applied), tuple(request.left_out))
         recalled = time.perf_counter()
@@ -118,9 +114,8 @@ class Agent:
         turn = Turn(reading, session, request, remembered, plan, Budget(self.settings.llm_budget_s), started=started)
         turn.timings |= {"understand": understood - started, "recall": recalled - understood}
         turn.timings["first_event"] = understood - started
-        for event in early:
-            turn.fallbacks.append(event)
-            yield event
+        if unread is not None:
+            yield turn.fall_back("memory", unread, "answered without what is remembered")
         yield from self._plan(turn, reranks)
         with timed(turn, "answer"):
             yield from self.answerer.answer(turn)

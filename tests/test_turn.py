@@ -14,7 +14,7 @@ from convrec.agent.events import Fallback, Finished, Planned, Recalled, Token, T
 from convrec.agent.llm.base import Message
 from convrec.agent.llm.scripted import scripted
 from convrec.agent.turn import Agent
-from convrec.core.errors import LLMTimeout, RequestError
+from convrec.core.errors import LLMTimeout, MemoryStoreError, RequestError
 from convrec.core.items import Item
 from convrec.core.settings import TurnSettings
 from convrec.memory.records import NewPreference
@@ -279,6 +279,20 @@ def test_a_preference_of_another_catalogue_is_left_out_not_fatal(agent: Agent) -
     result, events = run(agent, "a western")
     assert len(result.items) == 5
     assert any("never PC games" in text for e in events if isinstance(e, Recalled) for text in e.left_out)
+
+
+def test_a_memory_that_cannot_be_read_is_logged_shown_and_survived(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: str) -> list[object]:
+        raise MemoryStoreError("the store is gone")
+
+    monkeypatch.setattr(agent.preferences, "list", broken)
+    result, events = run(agent, "a western")
+    assert len(result.items) == 5
+    assert [f.stage for f in result.fallbacks] == ["memory"]
+    assert any(isinstance(e, Fallback) and "the store is gone" in e.reason for e in events)
+    assert "the store is gone" in caplog.text
 
 
 # -- many users -----------------------------------------------------------------------

@@ -29,6 +29,8 @@ MAX_TITLES = 15
 """Titles linked in one message; a longer list is cut, so that no message can keep the machine busy."""
 FUZZY_CUTOFF = 86.0
 """Smallest rapidfuzz ratio (0-100) of a misspelt title; 1 edit in 8 letters gives about 87."""
+WELL_KNOWN_PHRASE = 0.8
+"""Two everyday words in lower case without a cue ("big fish") must name an item in the top fifth by popularity."""
 WELL_KNOWN = 0.9
 """A partial title ("Matrix" for "The Matrix") is only taken for an item in the top tenth by popularity."""
 
@@ -211,6 +213,7 @@ class Linker:
         rows = [(hit.strength, hit.row) for hit in hits if hit.kind == "title" and hit.row is not None]
         if not rows:
             return None
+        fame = max(float(self._fame[row]) for _, row in rows)
         year_match = _YEAR_AFTER.match(message.text, end)
         year = int(year_match[1] or year_match[2]) if year_match else None
         parenthesised = bool(year_match and year_match[1])
@@ -222,13 +225,13 @@ class Linker:
             if (
                 quoted
                 or parenthesised
-                or self._used_as_title(message, start, end, norm, tokens, before or [])
+                or self._used_as_title(message, start, end, norm, tokens, before or [], fame)
                 or len(norm) > 3
             ):
                 return self._made(message, start, year_match.end(), ordered, dated)
         if parenthesised:
             return None  # another film of that name, which this catalogue lacks
-        if not quoted and not self._used_as_title(message, start, end, norm, tokens, before or []):
+        if not quoted and not self._used_as_title(message, start, end, norm, tokens, before or [], fame):
             return None
         full = [(s, r) for s, r in rows if s >= 1.0]
         if not full:
@@ -248,8 +251,16 @@ class Linker:
         return TitleLink(best[1], message.text[start:end], start, end, how, tuple(dict.fromkeys(same)))
 
     def _used_as_title(
-        self, message: Message, start: int, end: int, norm: str, tokens: tuple[Token, ...], before: list[TitleLink]
+        self,
+        message: Message,
+        start: int,
+        end: int,
+        norm: str,
+        tokens: tuple[Token, ...],
+        before: list[TitleLink],
+        fame: float,
     ) -> bool:
+        """``fame``: of the best known item of that name, 0..1."""
         text, low = message.text, message.low
         content = [t for t in tokens if t.norm not in FUNCTION_WORDS and not _is_small(t)]
         if norm[:1].isdigit() and not _NUMBER_CUE.search(low[:start]):
@@ -277,8 +288,7 @@ class Linker:
         if cued and bounded:
             return True
         if len(content) >= 2 and bounded and not _LEADS_IN.search(low[:start]):
-            rows = [h.row for h in self.catalogue.find_names([norm]) if h.kind == "title" and h.row is not None]
-            return max((float(self._fame[r]) for r in rows), default=0.0) >= 0.8
+            return fame >= WELL_KNOWN_PHRASE
         return at_start and bounded and len(message.tokens) == len(tokens)  # the whole message is a title
 
     def _in_chain(self, message: Message, start: int, before: list[TitleLink]) -> bool:
