@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -56,6 +57,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "convrec-home"
     _own_settings(monkeypatch, folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """A command run inside the test process sets levels that would hide another test's log lines."""
+    levels = {name: logging.getLogger(name).level for name in ("convrec", "convrec.agent")}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _forbid_network(patch: pytest.MonkeyPatch) -> None:
