@@ -27,7 +27,7 @@ from convrec.tools.datasets import (
     json_object,
     mentions_of,
 )
-from convrec.tools.recommenders.base import Context, TrainData
+from convrec.tools.recommenders.data import Context, TrainData
 
 _BRACKET = re.compile(r"_\(.*\)")
 """What tells DBpedia entities of one title apart: ``Heat_(1995_film)``."""

@@ -16,7 +16,8 @@ from convrec.eval.cikm import cikm_setting
 from convrec.eval.item_systems import SYSTEMS
 from convrec.eval.protocols import PROTOCOLS, Cases, Protocol, check_counts, walk
 from convrec.tools.datasets import InspiredData, RedialData, Split
-from convrec.tools.recommenders.base import NEVER, Recommender, TrainData
+from convrec.tools.recommenders.base import NEVER, Recommender
+from convrec.tools.recommenders.data import TrainData
 from numpy.typing import NDArray
 
 RECALL_AT: tuple[int, ...] = (1, 5, 10, 20, 50)

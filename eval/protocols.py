@@ -16,7 +16,7 @@ import numpy as np
 from convrec.core.errors import DatasetError
 from convrec.core.items import EMPTY_ROWS, RowArray
 from convrec.tools.datasets import Dialogue
-from convrec.tools.recommenders.base import Context
+from convrec.tools.recommenders.data import Context, recommendations
 from numpy.typing import NDArray
 
 Protocol = Literal["full", "novel", "cikm"]
@@ -93,19 +93,11 @@ def walk(dialogues: Iterable[Dialogue], row_of: Mapping[str, int], protocol: Lit
     cases: list[Case] = []
     number = -1
     for number, dialogue in enumerate(dialogues):
-        named: dict[int, None] = {}
-        for position, message in enumerate(dialogue.messages):
-            rows = _rows(dialogue, message.mentions, row_of)
-            if message.speaker == "recommender" and position > 0:
-                gold = [row for row in rows if protocol == "full" or row not in named]
-                if gold:
-                    before = np.array(list(named), dtype=np.int32)
-                    context = Context(before, dialogue.messages[:position])
-                    excluded = before if protocol == "novel" else EMPTY_ROWS
-                    cases.append(Case(number, dialogue.id, position, context, np.array(gold, dtype=np.int32), excluded))
-            for row in rows:
-                named.pop(row, None)  # named again: it moves to the end, the newest
-                named[row] = None
+        if missing := sorted({item for m in dialogue.messages for item in m.mentions} - row_of.keys()):
+            raise DatasetError(f"dialogue {dialogue.id} names item {missing[0]!r}, which the item list lacks.")
+        for found in recommendations(dialogue, row_of, novel=protocol == "novel"):
+            excluded = found.context.named if protocol == "novel" else EMPTY_ROWS
+            cases.append(Case(number, dialogue.id, found.position, found.context, found.gold, excluded))
     return Cases(protocol, number + 1, tuple(cases), len(row_of))
 
 
@@ -122,10 +114,3 @@ def check_counts(cases: Cases, dataset: str, split: str) -> None:
             f"{dataset} {split}, protocol {cases.protocol}: found {found} dialogues, cases and gold mentions, expected "
             f"{expected}. The files are not the standard ones. Run: convrec data fetch {dataset}"
         )
-
-
-def _rows(dialogue: Dialogue, mentions: tuple[str, ...], row_of: Mapping[str, int]) -> list[int]:
-    try:
-        return [row_of[item] for item in mentions]
-    except KeyError as error:
-        raise DatasetError(f"dialogue {dialogue.id} names item {error}, which the item list lacks.") from error

@@ -22,7 +22,8 @@ from convrec.eval.protocols import OFFICIAL_COUNTS, check_counts, walk
 from convrec.tools.dataset_fetch import fetch_dataset
 from convrec.tools.dataset_sources import DATASETS
 from convrec.tools.datasets import DatasetItem, Dialogue, Message, RedialData
-from convrec.tools.recommenders.base import NEVER, TrainData
+from convrec.tools.recommenders.base import NEVER
+from convrec.tools.recommenders.data import TrainData
 from convrec.tools.recommenders.echo import Echo
 from typer.testing import CliRunner
 

@@ -11,15 +11,8 @@ import pytest
 from convrec.core.errors import ModelError
 from convrec.eval.metrics import top_k
 from convrec.tools.datasets import Mention
-from convrec.tools.recommenders.base import (
-    NEVER,
-    Context,
-    Recommender,
-    RecommenderConfig,
-    TrainData,
-    context_matrix,
-    popularity_prior,
-)
+from convrec.tools.recommenders.base import NEVER, Recommender, RecommenderConfig
+from convrec.tools.recommenders.data import Context, TrainData, context_matrix, popularity_prior
 from convrec.tools.recommenders.ease import EASE, EASEConfig
 from convrec.tools.recommenders.echo import Echo
 from convrec.tools.recommenders.item_knn import ItemKNN, ItemKNNConfig
@@ -258,7 +251,11 @@ class TestTrainData:
     def test_wrong_arrays_are_refused(self, offsets: list[int], rows: list[int], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             TrainData(
-                ("a", "b"), np.array(offsets), np.array(rows, dtype=np.int32), np.zeros(len(rows), dtype=np.bool_)
+                ("a", "b"),
+                np.array(offsets),
+                np.array(rows, dtype=np.int32),
+                np.zeros(len(rows), dtype=np.bool_),
+                np.zeros(len(rows), dtype=np.bool_),
             )
 
     def test_prior_is_scaled(self) -> None:

@@ -1,29 +1,25 @@
 """What a recommender is: a config, ``fit``, ``score`` a batch, ``save`` and ``load``.
 
-A recommender knows item rows only (0..n_items-1), never titles; the conversation comes as :class:`Context`.
+Items are rows (0..n_items-1); the conversation comes as :class:`~convrec.tools.recommenders.data.Context`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from convrec.core.errors import ModelError
 from convrec.core.files import sha256_file, write_json
-from convrec.core.items import EMPTY_ROWS, BoolArray, FloatArray, RowArray
-from convrec.tools.datasets import Mention, Message
+from convrec.core.items import FloatArray
+from convrec.tools.recommenders.data import Context, TrainData
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy.sparse import csr_array
 
 FORMAT = 1
 """Version of the saved layout."""
@@ -31,101 +27,6 @@ NEVER = np.float32(-np.inf)
 """Score of an item that a recommender does not put forward at all; such items make the list shorter."""
 
 AnyArray = NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Context:
-    """What is known when something is to be recommended.
-
-    ``named``: rows of the items named so far by either side, int32, no repeats, in order of their latest mention,
-    newest last. ``messages``: everything said so far, oldest first; may be empty when only the items are known.
-    """
-
-    named: RowArray = field(default_factory=lambda: EMPTY_ROWS)
-    messages: tuple[Message, ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainData:
-    """Sequences of named items, flat: sequence ``i`` is ``rows[offsets[i]:offsets[i + 1]]``, in order, with repeats.
-
-    ``offsets``: int64, shape (n_sequences + 1,). ``rows``: int32, shape (n_events,), each in 0..len(item_ids)-1.
-    ``by_recommender``: bool, shape (n_events,): who named it.
-    """
-
-    item_ids: tuple[str, ...]
-    offsets: NDArray[np.int64]
-    rows: RowArray
-    by_recommender: BoolArray
-
-    def __post_init__(self) -> None:
-        if (
-            self.offsets.ndim != 1
-            or self.offsets.size == 0
-            or self.offsets[0] != 0
-            or np.any(np.diff(self.offsets) < 0)
-        ):
-            raise ValueError("offsets must be 1-D, start with 0 and never fall")
-        if not self.rows.shape == self.by_recommender.shape == (int(self.offsets[-1]),):
-            raise ValueError(
-                f"rows {self.rows.shape} and by_recommender {self.by_recommender.shape} must be 1-D and of the length "
-                f"{int(self.offsets[-1])} that offsets end with"
-            )
-        if self.rows.size and not (self.rows.min() >= 0 and self.rows.max() < self.n_items):
-            raise ValueError(f"rows must lie in 0..{self.n_items - 1}, got {self.rows.min()}..{self.rows.max()}")
-        for array in (self.offsets, self.rows, self.by_recommender):
-            array.setflags(write=False)
-
-    @classmethod
-    def from_mentions(cls, item_ids: Sequence[str], sequences: Iterable[Sequence[Mention]]) -> TrainData:
-        """Mentions of items that ``item_ids`` lacks are left out."""
-        row_of = {item: row for row, item in enumerate(item_ids)}
-        offsets, rows, by_recommender = [0], [], []
-        for sequence in sequences:
-            for mention in sequence:
-                if mention.item in row_of:
-                    rows.append(row_of[mention.item])
-                    by_recommender.append(mention.speaker == "recommender")
-            offsets.append(len(rows))
-        return cls(
-            tuple(item_ids),
-            np.array(offsets, dtype=np.int64),
-            np.array(rows, dtype=np.int32),
-            np.array(by_recommender, dtype=np.bool_),
-        )
-
-    @property
-    def n_items(self) -> int:
-        return len(self.item_ids)
-
-    @property
-    def n_sequences(self) -> int:
-        return int(self.offsets.size - 1)
-
-    @cached_property
-    def matrix(self) -> csr_array[np.float32]:
-        """Which sequence names which item: float32 of 0 and 1, shape (n_sequences, n_items)."""
-        counted: csr_array[np.float32] = csr_array(
-            (np.ones(self.rows.size, dtype=np.float32), self.rows, self.offsets),
-            shape=(self.n_sequences, self.n_items),
-            copy=True,  # sum_duplicates works in place
-        )
-        counted.sum_duplicates()
-        counted.data[:] = 1.0
-        return counted
-
-    @cached_property
-    def popularity(self) -> NDArray[np.int64]:
-        """In how many sequences each item is named by either side; int64, shape (n_items,)."""
-        return np.bincount(self.matrix.indices, minlength=self.n_items).astype(np.int64)
-
-    @cached_property
-    def digest(self) -> str:
-        """Hex SHA-256 of everything in it."""
-        digest = hashlib.sha256(json.dumps(self.item_ids).encode())
-        for array in (self.offsets, self.rows, self.by_recommender):
-            digest.update(array.tobytes())
-        return digest.hexdigest()
 
 
 class RecommenderConfig(BaseModel):
@@ -252,21 +153,3 @@ class Recommender(ABC):
 
     @abstractmethod
     def _restore(self, arrays: Mapping[str, AnyArray]) -> None: ...
-
-
-def context_matrix(contexts: Sequence[Context], n_items: int) -> csr_array[np.float32]:
-    """Which context names which item: float32 of 0 and 1, shape (len(contexts), n_items)."""
-    lengths = np.array([context.named.size for context in contexts], dtype=np.int64)
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-    rows = np.concatenate([EMPTY_ROWS, *(context.named for context in contexts)])
-    matrix: csr_array[np.float32] = csr_array(
-        (np.ones(rows.size, dtype=np.float32), rows, offsets), shape=(len(contexts), n_items)
-    )
-    return matrix
-
-
-def popularity_prior(train: TrainData) -> FloatArray:
-    """log(1 + sequences naming the item), scaled to a largest value of 1; float32, shape (n_items,)."""
-    prior = np.log1p(train.popularity).astype(np.float32)
-    largest = prior.max(initial=0.0)
-    return prior / largest if largest > 0 else prior

@@ -8,15 +8,8 @@ from typing import ClassVar
 import numpy as np
 from convrec.core.errors import ModelError
 from convrec.core.items import FloatArray, RowArray
-from convrec.tools.recommenders.base import (
-    AnyArray,
-    Context,
-    Recommender,
-    RecommenderConfig,
-    TrainData,
-    context_matrix,
-    popularity_prior,
-)
+from convrec.tools.recommenders.base import AnyArray, Recommender, RecommenderConfig
+from convrec.tools.recommenders.data import Context, TrainData, context_matrix, popularity_prior
 from pydantic import Field
 from scipy.linalg import lapack
 

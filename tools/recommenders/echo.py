@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 from convrec.core.items import FloatArray
-from convrec.tools.recommenders.base import NEVER, AnyArray, Context, Recommender, TrainData
+from convrec.tools.recommenders.base import NEVER, AnyArray, Recommender
+from convrec.tools.recommenders.data import Context, TrainData
 
 
 class Echo(Recommender):

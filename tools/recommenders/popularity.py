@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from convrec.core.errors import ModelError
 from convrec.core.items import FloatArray
-from convrec.tools.recommenders.base import AnyArray, Context, Recommender, RecommenderConfig, TrainData
+from convrec.tools.recommenders.base import AnyArray, Recommender, RecommenderConfig
+from convrec.tools.recommenders.data import Context, TrainData
 from pydantic import Field
 
 
