@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("recommender_contract")  # so that the shared suite's failures show their values
+
 KEPT = {"CONVREC_CACHE", "CONVREC_DATA_MIRROR", "CONVREC_MODELS_SOURCE"}
 """Where weights and data sets are found on this machine; every other setting is a test's own."""
 

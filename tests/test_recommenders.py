@@ -2,133 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import ClassVar
-
 import numpy as np
 import pytest
 from convrec.core.errors import ModelError
 from convrec.eval.metrics import top_k
 from convrec.tools.datasets import Mention
-from convrec.tools.recommenders.base import NEVER, Recommender, RecommenderConfig
-from convrec.tools.recommenders.data import Context, TrainData, context_matrix, popularity_prior
+from convrec.tools.recommenders.base import NEVER, RecommenderConfig
+from convrec.tools.recommenders.data import TrainData, context_matrix, popularity_prior
 from convrec.tools.recommenders.ease import EASE, EASEConfig
 from convrec.tools.recommenders.echo import Echo
 from convrec.tools.recommenders.item_knn import ItemKNN, ItemKNNConfig
 from convrec.tools.recommenders.popularity import Popularity, PopularityConfig
-
-N = 10
-
-
-def train_of(sequences: list[list[int]], n_items: int = N, speaker: str = "recommender") -> TrainData:
-    who = "seeker" if speaker == "seeker" else "recommender"
-    return TrainData.from_mentions(
-        [f"i{row}" for row in range(n_items)],
-        [[Mention(f"i{row}", who) for row in sequence] for sequence in sequences],  # type: ignore[arg-type]
-    )
-
-
-def named(*rows: int) -> Context:
-    return Context(np.array(rows, dtype=np.int32))
-
-
-def checkerboard(size: int = N) -> TrainData:
-    """Even sequences name every even item, odd ones every odd item, but each lacks the item on its diagonal: nothing
-    even ever goes with anything odd."""
-    return train_of([[i for i in range(size) if i % 2 == u % 2 and i != u] for u in range(size)], size)
-
-
-class RecommenderContract:
-    """What holds for every recommender; subclasses name the class."""
-
-    kind: ClassVar[type[Recommender]]
-    config: ClassVar[RecommenderConfig]
-    """Settings that are not the defaults, for the round trip."""
-
-    def fitted(self) -> Recommender:
-        return self.kind(self.config, seed=7).fit(checkerboard())
-
-    def test_a_batch_has_the_stated_shape_and_type(self) -> None:
-        scores = self.fitted().score([named(0), named(), named(1, 3)])
-        assert scores.shape == (3, N)
-        assert scores.dtype == np.float32
-        assert np.all(np.isfinite(scores) | (scores == NEVER))
-        assert self.fitted().score([]).shape == (0, N)
-
-    def test_one_at_a_time_is_the_same_as_a_batch(self) -> None:
-        recommender = self.fitted()
-        contexts = [named(0, 4), named(3), named(), named(9, 1, 5)]
-        single = np.concatenate([recommender.score([context]) for context in contexts])
-        np.testing.assert_allclose(recommender.score(contexts), single, rtol=1e-6)
-
-    def test_scores_can_be_changed_without_harm(self) -> None:
-        recommender = self.fitted()
-        before = recommender.score([named(2)]).copy()
-        recommender.score([named(2)])[:] = -1
-        np.testing.assert_array_equal(recommender.score([named(2)]), before)
-
-    def test_fitting_twice_gives_the_same(self) -> None:
-        contexts = [named(0), named(1, 2)]
-        recommender = self.fitted()
-        first = recommender.score(contexts)
-        np.testing.assert_array_equal(recommender.fit(checkerboard()).score(contexts), first)
-        recommender.fit(train_of([[0, 1]], 2))
-        assert recommender.score([named(0)]).shape == (1, 2)
-
-    def test_unfitted_says_what_to_do(self) -> None:
-        with pytest.raises(ModelError, match=r"fit\(train\) or load"):
-            self.kind().score([named(0)])
-
-    def test_empty_training_data(self) -> None:
-        assert self.kind().fit(train_of([], 3)).score([named(0)]).shape == (1, 3)
-
-    def test_round_trip(self, tmp_path: Path) -> None:
-        recommender = self.fitted()
-        recommender.save(tmp_path / "m")
-        loaded = self.kind.load(tmp_path / "m", verify=True)
-        contexts = [named(0, 2), named(), named(5)]
-        np.testing.assert_array_equal(loaded.score(contexts), recommender.score(contexts))
-        assert (loaded.config, loaded.seed, loaded.item_ids) == (self.config, 7, recommender.item_ids)
-        manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
-        assert manifest["data_hash"] == loaded.data_hash == checkerboard().digest
-        assert (manifest["name"], manifest["seed"], manifest["n_items"]) == (self.kind.name, 7, N)
-
-    def test_saving_again_replaces_and_leaves_nothing_else(self, tmp_path: Path) -> None:
-        self.fitted().save(tmp_path / "m")
-        self.kind(self.config).fit(train_of([[0, 1], [1, 0]], 2)).save(tmp_path / "m")
-        assert self.kind.load(tmp_path / "m", verify=True).n_items == 2
-        assert [path.name for path in tmp_path.iterdir()] == ["m"]
-
-    def test_a_foreign_folder_is_left_alone(self, tmp_path: Path) -> None:
-        (tmp_path / "keep.txt").write_text("mine")
-        with pytest.raises(ModelError, match="no saved recommender"):
-            self.fitted().save(tmp_path)
-        assert (tmp_path / "keep.txt").read_text() == "mine"
-
-    def test_damage_is_found(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelError, match="is missing"):
-            self.kind.load(tmp_path / "m")
-        self.fitted().save(tmp_path / "m")
-        (tmp_path / "m" / "items.json").write_text('["i0"]')
-        with pytest.raises(ModelError, match=r"items\.json changed"):
-            self.kind.load(tmp_path / "m", verify=True)
-        (tmp_path / "m" / "manifest.json").write_text("{}")
-        with pytest.raises(ModelError, match="damaged"):
-            self.kind.load(tmp_path / "m")
-
-    def test_another_kind_is_refused(self, tmp_path: Path) -> None:
-        other: type[Recommender] = Echo if self.kind is not Echo else Popularity
-        other().fit(checkerboard()).save(tmp_path / "m")
-        with pytest.raises(ModelError, match=f"expected '{self.kind.name}'"):
-            self.kind.load(tmp_path / "m")
-
-    def test_a_foreign_config_is_refused(self) -> None:
-        class Foreign(RecommenderConfig):
-            pass
-
-        with pytest.raises(TypeError, match="Foreign"):
-            self.kind(Foreign())
+from recommender_contract import N, RecommenderContract, checkerboard, named, train_of
 
 
 class CollaborativeContract(RecommenderContract):
