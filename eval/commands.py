@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from convrec.core.errors import RequestError
-from convrec.eval.item_systems import SYSTEMS
+from convrec.eval.item_systems import DEFAULT_SYSTEMS, SYSTEMS
 from convrec.eval.items import EVALUATION_DATASETS, SPLITS, evaluate_items
 from convrec.eval.items_report import as_json, table, write
 from convrec.eval.protocols import PROTOCOLS
@@ -30,7 +30,9 @@ def items(
     dataset: Annotated[str, typer.Option(help=f"one of: {', '.join(EVALUATION_DATASETS)}")] = "redial",
     protocol: Annotated[str, typer.Option(help=f"one of: {', '.join(PROTOCOLS)}")] = "novel",
     split: Annotated[str, typer.Option(help=f"one of: {', '.join(SPLITS)}; choose settings on valid only")] = "test",
-    systems: Annotated[str, typer.Option(help=f"comma-separated, from: {', '.join(SYSTEMS)}")] = ",".join(SYSTEMS),
+    systems: Annotated[str, typer.Option(help=f"comma-separated, from: {', '.join(SYSTEMS)}")] = ",".join(
+        DEFAULT_SYSTEMS
+    ),
     json_output: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
     out: Annotated[Path | None, typer.Option(help="folder for the report as JSON and Markdown")] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap and of systems that draw at random")] = 0,

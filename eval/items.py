@@ -13,11 +13,12 @@ from convrec.core.errors import RequestError
 from convrec.core.items import RowArray
 from convrec.eval import metrics
 from convrec.eval.cikm import cikm_setting
-from convrec.eval.item_systems import SYSTEMS
+from convrec.eval.item_systems import DEFAULT_SYSTEMS, SYSTEMS
 from convrec.eval.protocols import PROTOCOLS, Cases, Protocol, check_counts, walk
 from convrec.tools.datasets import InspiredData, RedialData, Split
 from convrec.tools.recommenders.base import NEVER, Recommender
 from convrec.tools.recommenders.data import TrainData
+from convrec.tools.recommenders.training_sets import redial_train
 from numpy.typing import NDArray
 
 RECALL_AT: tuple[int, ...] = (1, 5, 10, 20, 50)
@@ -113,7 +114,7 @@ def evaluate_items(
     dataset: str = "redial",
     protocol: str = "novel",
     split: str = "test",
-    systems: Sequence[str] = tuple(SYSTEMS),
+    systems: Sequence[str] = DEFAULT_SYSTEMS,
     seed: int = 0,
     limit_dialogues: int | None = None,
     report: Report = lambda text: None,
@@ -176,9 +177,9 @@ def _setting(data: RedialData | InspiredData, protocol: Protocol, split: Split) 
         return cikm_setting(data)
     if isinstance(data, InspiredData):
         raise RequestError("protocol", protocol, "INSPIRED's annotation is too noisy for it; choose: cikm.")
-    item_ids = [item.id for item in data.items()]
-    cases = walk(data.dialogues(split), {item: row for row, item in enumerate(item_ids)}, protocol)
-    return cases, TrainData.from_mentions(item_ids, (mentions for _, mentions in data.train_sequences()))
+    train = redial_train(data)
+    cases = walk(data.dialogues(split), {item: row for row, item in enumerate(train.item_ids)}, protocol)
+    return cases, train
 
 
 def top_lists(recommender: Recommender, cases: Cases, k: int) -> RowArray:

@@ -241,6 +241,11 @@ class TestRedial:
         assert popularity.arp is not None
         assert knn.arp < popularity.arp
 
+    def test_text_experts_get_dialogues_and_details(self, datasets: Path) -> None:
+        report = evaluate_items(datasets, split="valid", systems=["links", "keywords", "convknn"])
+        links, keywords, knn = report.rows
+        assert [row.recall[10] for row in (links, keywords, knn)] == pytest.approx([0.086, 0.164, 0.180], abs=0.003)
+
     def test_echo_lives_on_repeats(self, datasets: Path) -> None:
         (echo,) = evaluate_items(datasets, protocol="full", systems=["echo"]).rows
         assert echo.recall[10] == pytest.approx(0.101, abs=0.001)

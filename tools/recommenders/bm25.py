@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 class BM25Config(RecommenderConfig):
     """Settings of BM25; the defaults were chosen on ReDial's validation split."""
 
-    last_messages: int = Field(8, ge=1, description="newest messages that make the query")
+    last_messages: int = Field(20, ge=1, description="newest messages that make the query")
     seeker_weight: float = Field(2.0, ge=0, description="weight of a seeker's word; a recommender's counts 1")
     k1: float = Field(1.2, ge=0, description="how much a repeated word adds")
     b: float = Field(0.75, ge=0, le=1, description="how much a long document is held back")

@@ -24,7 +24,7 @@ class ContentEmbeddingConfig(RecommenderConfig):
     """Settings of ContentEmbedding; the defaults were chosen on ReDial's validation split."""
 
     characters: int = Field(700, ge=1, description="newest characters of the conversation that are embedded")
-    named_weight: float = Field(1.0, ge=0, description="weight of the mean cosine to the named items")
+    named_weight: float = Field(1.5, ge=0, description="weight of the mean cosine to the named items")
 
 
 class ContentEmbedding(Recommender):

@@ -31,10 +31,10 @@ from scipy.sparse import csr_array, hstack
 class ConversationKNNConfig(RecommenderConfig):
     """Settings of ConversationKNN; the defaults were chosen on ReDial's validation split."""
 
-    last_messages: int = Field(10, ge=1, description="newest messages that are compared")
-    seeker_weight: float = Field(1.0, ge=0, description="weight of a seeker's word; a recommender's counts 1")
+    last_messages: int = Field(20, ge=1, description="newest messages that are compared")
+    seeker_weight: float = Field(2.0, ge=0, description="weight of a seeker's word; a recommender's counts 1")
     item_weight: float = Field(1.0, ge=0, description="weight of the named items beside the words, which weigh 1")
-    neighbours: int = Field(200, ge=1, description="most similar training contexts that vote")
+    neighbours: int = Field(300, ge=1, description="most similar training contexts that vote")
     power: float = Field(1.0, gt=0, description="a vote is the cosine to this power; larger: the nearest count more")
     min_contexts: int = Field(2, ge=1, description="words in fewer training contexts are left out")
 

@@ -18,7 +18,6 @@ from convrec.tools.recommenders.words import (
     row_means,
     sparse_arrays,
     sparse_from,
-    with_columns_scaled,
     with_rows_scaled,
 )
 from pydantic import Field
@@ -31,17 +30,14 @@ class ItemGraphConfig(RecommenderConfig):
     restart: float = Field(0.5, gt=0, lt=1, description="chance to go back to the named items after each step")
     steps: int = Field(2, ge=1, le=10, description="longest walk, in steps item -> tag -> item")
     kinds: dict[str, float] = Field(
-        {"genre": 1.0, "person": 2.0, "keyword": 1.0}, description="weight of the edges to each kind of tag; >= 0"
-    )
-    hub_penalty: float = Field(
-        0.5, ge=0, le=1, description="an edge to a tag of d items weighs d to the power of minus this: fewer hubs"
+        {"genre": 3.0, "person": 1.0, "keyword": 2.0}, description="weight of the edges to each kind of tag; >= 0"
     )
 
 
 class ItemGraph(Recommender):
     """Score = chance to stand on the item: sum over t = 1..steps of restart * (1 - restart)^t p_0 W^t, where p_0 is
-    uniform over the named items and W goes from an item to one of its tags (edges weighted by kind and the tag's
-    degree, then normalised) and on to one of that tag's items, each as likely. 0 where it never arrives.
+    uniform over the named items and W goes from an item to one of its tags, as likely as the weight of its kind, and on
+    to one of that tag's items, each as likely. 0 where it never arrives.
 
     Without details there are no edges: every score is 0.
     """
@@ -55,9 +51,7 @@ class ItemGraph(Recommender):
         edges = [empty_matrix(train.n_items, 0)]
         if details is not None:
             for kind, weight in sorted(self.config.kinds.items()):
-                tags = details.tag_matrix(kind)
-                degree = np.maximum(np.bincount(tags.indices, minlength=tags.shape[1]), 1).astype(np.float32)
-                edges.append(with_columns_scaled(tags, np.float32(weight) * degree**-self.config.hub_penalty))
+                edges.append(csr_array(np.float32(weight) * details.tag_matrix(kind)))
         weighted = csr_array(hstack(edges, format="csr", dtype=np.float32))
         self._to_tags = _rows_sum_to_one(weighted)
         ones = weighted.copy()

@@ -85,13 +85,13 @@ _LOWER = re.compile(r"(?<!\w)[a-z]+(?!\w)")
 class KeywordsConfig(RecommenderConfig):
     """Settings of Keywords; the defaults were chosen on ReDial's validation split."""
 
-    last_messages: int = Field(10, ge=1, description="newest messages that are read")
+    last_messages: int = Field(20, ge=1, description="newest messages that are read")
     recommender_weight: float = Field(0.3, ge=0, description="weight of a recommender's word; a seeker's counts 1")
     kinds: dict[str, float] = Field(
-        {"genre": 1.0, "person": 1.0, "keyword": 0.5}, description="weight of each kind of tag; >= 0"
+        {"genre": 1.0, "person": 1.0, "keyword": 0.25}, description="weight of each kind of tag; >= 0"
     )
     popularity_weight: float = Field(
-        0.5, ge=0, description="weight of the popularity prior (0..1) beside the match (0..1): smooths and breaks ties"
+        1.0, ge=0, description="weight of the popularity prior (0..1) beside the match (0..1): smooths and breaks ties"
     )
 
 

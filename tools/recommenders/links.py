@@ -33,10 +33,10 @@ class LinksConfig(RecommenderConfig):
     """Settings of Links; the defaults were chosen on ReDial's validation split."""
 
     person_weight: float = Field(1.0, ge=0, description="weight of the shared people")
-    word_weight: float = Field(1.0, ge=0, description="weight of the shared rare title words")
+    word_weight: float = Field(0.5, ge=0, description="weight of the shared rare title words")
     franchise_weight: float = Field(5.0, ge=0, description="weight of the same title but for number and subtitle")
     rare_word: int = Field(60, ge=2, description="title words of at least so many items link nothing")
-    decay: float = Field(0.8, ge=0, le=1, description="a named item counts this much of the one named after it")
+    decay: float = Field(0.7, ge=0, le=1, description="a named item counts this much of the one named after it")
 
 
 class Links(Recommender):
