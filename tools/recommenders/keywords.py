@@ -153,7 +153,7 @@ class Keywords(Recommender):
         for message in context.messages[-self.config.last_messages :]:
             weight = 1.0 if message.speaker == "seeker" else self.config.recommender_weight
             for said in _phrases(tokens(plain_words(message, titles))):
-                for tag in meanings.get(said, (said,)):
+                for tag in (said, *meanings.get(said, ())):
                     asked[tag] = max(weight, asked.get(tag, 0.0))
         return {tag: weight for tag, weight in asked.items() if weight}
 
