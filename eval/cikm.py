@@ -10,29 +10,26 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from convrec.core.errors import DatasetError
 from convrec.core.items import RowArray
 from convrec.core.text import fold
-from convrec.eval.protocols import Case, Cases
-from convrec.tools.datasets import (
-    DatasetItem,
-    InspiredData,
-    Mention,
-    Message,
-    RedialData,
-    json_lines,
-    json_object,
-    mentions_of,
-)
-from convrec.tools.recommenders.data import Context, TrainData
+from convrec.eval.mapped import Setting, names_by_use
+from convrec.eval.protocols import Case, Cases, walk
+from convrec.eval.titles import Spelling, located
+from convrec.tools.datasets import DatasetItem, InspiredData, Message, RedialData, json_lines, json_object
+from convrec.tools.recommenders.data import Context
+from convrec.tools.recommenders.training_sets import inspired_in_redial, inspired_train, redial_train, renamed
 
 _BRACKET = re.compile(r"_\(.*\)")
 """What tells DBpedia entities of one title apart: ``Heat_(1995_film)``."""
 
 _DATED = re.compile(r"_\(\d{4}_")
+_YEAR = re.compile(r"_\((\d{4})_")
 _PREFIX = re.compile(r"^<http://dbpedia\.org/resource/")
 
 _FILES = {
@@ -40,34 +37,100 @@ _FILES = {
     "inspired": ("eval/inspired_cikm23_test.jsonl.gz", "eval/inspired_cikm23_entities.json.gz"),
 }
 
+INSPIRED_VALID = "gold inside the I-cikm universe"
+"""What a report says of :func:`inspired_valid_setting`, which has nothing of I-cikm's test rows."""
 
-def cikm_setting(data: RedialData | InspiredData) -> tuple[Cases, TrainData]:
-    """The cases, and the training mentions in the same rows (the catalogue's entities, in the order of their file).
 
-    ``Context.named`` is in the order of the rows' ``prev_entity``, which is not the order of mention, and
-    ``Context.messages`` has alternating speakers that end with the seeker.
+def cikm_setting(data: RedialData | InspiredData, redial: RedialData | None = None) -> Setting:
+    """The cases, the training data of the data set in its own items, and which of these each entity is.
+
+    ``redial``: for INSPIRED, so that models in ReDial's items (or in those of both) can be measured too.
+
+    ``prev_entity`` does not say who named what. So titles are looked for in the texts: ``Message.mentions`` holds the
+    entities found there, and ``Context.named`` is in order of latest mention, those not found first. Speakers
+    alternate and end with the seeker.
 
     Raises:
         DatasetError: the files are missing (the publishers do not serve them) or not of the expected form.
     """
-    name = "redial" if isinstance(data, RedialData) else "inspired"
-    rows_path, entities_path = (data.folder / part for part in _FILES[name])
-    entities = json_object(entities_path)
+    rows_path, entities_path = (data.folder / part for part in _FILES[_name(data)])
+    universe, name_of = _universe(entities_path)
+    entity = link_entities(data.items(), _dbpedia(data), universe)
     try:
-        name_of = {int(number): str(key) for key, number in entities["entity2id"].items()}
-        universe = [name_of[int(number)] for number in entities["item_ids"]]
-        cases = _cases([record for _, record in json_lines(rows_path)], universe, name_of)
-        train = TrainData.from_mentions(universe, _train_mentions(data, universe))
+        cases = _cases([record for _, record in json_lines(rows_path)], universe, name_of, spellings(data, entity))
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{rows_path} or {entities_path}: not the expected form ({error!r}).") from error
-    return cases, train
+    return _setting(cases, data, redial, universe, entity)
 
 
-def _cases(records: Sequence[Any], universe: Sequence[str], name_of: Mapping[int, str]) -> Cases:
+def inspired_valid_setting(data: InspiredData, redial: RedialData | None = None) -> Setting:
+    """For choosing settings: INSPIRED's validation dialogues, walked as in R-novel, over the entities of I-cikm.
+
+    Mentions that cannot be linked to one of them play no part, so all gold is inside the universe of I-cikm. As there,
+    titles like a named one are taken out of predictions.
+
+    Raises:
+        DatasetError: as for :func:`cikm_setting`.
+    """
+    universe, _ = _universe(data.folder / _FILES["inspired"][1])
+    entity = link_entities(data.items(), _dbpedia(data), universe)
+    dialogues = [renamed(dialogue, entity, drop=True) for dialogue in data.dialogues("valid")]
+    found = walk(dialogues, {name: row for row, name in enumerate(universe)}, "novel")
+    titled = _rows_titled(universe)
+    kept = []
+    for case in found.cases:
+        titles = {_title(universe[row]) for row in case.context.named}
+        gold = _rows(row for row in case.gold.tolist() if _title(universe[row]) not in titles)
+        if gold.size:
+            kept.append(replace(case, gold=gold, excluded=_twins(titles, titled)))
+    return _setting(replace(found, cases=tuple(kept)), data, redial, universe, entity, INSPIRED_VALID)
+
+
+def _setting(
+    cases: Cases,
+    data: RedialData | InspiredData,
+    redial: RedialData | None,
+    universe: Sequence[str],
+    entity: Mapping[str, str],
+    note: str = "",
+) -> Setting:
+    if isinstance(data, RedialData):
+        train = redial_train(data)
+        spaces = {"ReDial": frozenset(train.item_ids)}
+        return Setting(cases, tuple(universe), names_by_use(entity, train), train, spaces, note)
+    train = inspired_train(data)
+    known_as = names_by_use(entity, train)
+    spaces = {"INSPIRED": frozenset(train.item_ids)}
+    if redial is not None:
+        spaces["ReDial"] = frozenset(item.id for item in redial.items())
+        same = inspired_in_redial(redial, data)
+        also: dict[str, list[str]] = defaultdict(list)
+        for item, name in link_entities(redial.items(), _dbpedia(redial), universe).items():
+            also[name].append(item)
+        for name in universe:
+            ours = known_as.get(name, [])
+            known_as[name] = [*ours, *(same[item] for item in ours if item in same), *also[name]]
+    return Setting(cases, tuple(universe), known_as, train, spaces, note)
+
+
+def _universe(path: Path) -> tuple[list[str], dict[int, str]]:
+    """(entities that are items, in the order of their file; name of every entity by its number)."""
+    entities = json_object(path)
+    try:
+        name_of = {int(number): str(key) for key, number in entities["entity2id"].items()}
+        return [name_of[int(number)] for number in entities["item_ids"]], name_of
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(f"{path}: not the expected form ({error!r}).") from error
+
+
+def _cases(
+    records: Sequence[Any],
+    universe: Sequence[str],
+    name_of: Mapping[int, str],
+    typed: Mapping[str, Sequence[Spelling]],
+) -> Cases:
     row_of = {key: row for row, key in enumerate(universe)}
-    rows_titled: dict[str, list[int]] = defaultdict(list)
-    for key, row in row_of.items():
-        rows_titled[_title(key)].append(row)
+    titled = _rows_titled(universe)
     dialogues: dict[str, int] = {}
     cases = []
     for record in records:
@@ -78,28 +141,67 @@ def _cases(records: Sequence[Any], universe: Sequence[str], name_of: Mapping[int
         gold = _rows(row_of[key] for key in recommended if _title(key) not in titles)
         if gold.size == 0:
             continue
-        named = _rows(row_of[key] for key in before if key in row_of)
-        twins = _rows(row for title in sorted(titles) for row in rows_titled.get(title, ()))
         texts = [str(text) for text in record["context"]]
-        # Rows alternate between the sides and the recommender answers, so the last text is the seeker's.
-        messages = tuple(
-            Message("seeker" if (len(texts) - i) % 2 else "recommender", text) for i, text in enumerate(texts) if text
-        )
-        cases.append(Case(number, str(record["dialog_id"]), len(texts), Context(named, messages), gold, twins))
+        context = _context(texts, [key for key in before if key in row_of], row_of, typed)
+        cases.append(Case(number, str(record["dialog_id"]), len(texts), context, gold, _twins(titles, titled)))
     return Cases("cikm", len(dialogues), tuple(cases), len(universe))
 
 
-def _train_mentions(data: RedialData | InspiredData, universe: Sequence[str]) -> list[tuple[Mention, ...]]:
-    """Training dialogues with items as DBpedia names; items that cannot be linked are left out."""
-    entity = link_entities(data.items(), _dbpedia(data), universe)
-    if isinstance(data, RedialData):
-        sequences = [mentions for _, mentions in data.train_sequences()]
-    else:
-        sequences = [mentions_of(dialogue) for dialogue in data.dialogues("train")]
-    return [
-        tuple(Mention(entity[m.item], m.speaker, m.negative) for m in mentions if m.item in entity)
-        for mentions in sequences
-    ]
+def _context(
+    texts: Sequence[str], before: Sequence[str], row_of: Mapping[str, int], typed: Mapping[str, Sequence[Spelling]]
+) -> Context:
+    found = located(texts, {key: typed[key] for key in before})
+    order = dict.fromkeys(before)
+    for names in found:
+        for key in names:  # named again: it moves to the end, the newest; those not found stay at the front
+            order.pop(key)
+            order[key] = None
+    # Rows alternate between the sides and the recommender answers, so the last text is the seeker's.
+    messages = tuple(
+        Message("seeker" if (len(texts) - i) % 2 else "recommender", text, found[i])
+        for i, text in enumerate(texts)
+        if text
+    )
+    return Context(_rows(row_of[key] for key in order), messages)
+
+
+def spellings(data: RedialData | InspiredData, entity: Mapping[str, str]) -> Mapping[str, Sequence[Spelling]]:
+    """How each entity may be typed: by its DBpedia name and by the names of the data set's items that it is linked to.
+
+    ``entity``: DBpedia name by item id.
+    """
+    out: dict[str, list[Spelling]] = _Spellings()
+    for item in data.items():
+        if item.id in entity:
+            dated = f"{item.title} {item.year}" if item.year is not None else ""
+            out[entity[item.id]].append(Spelling(item.title, dated))
+    return out
+
+
+class _Spellings(dict[str, list[Spelling]]):
+    """Every entity starts with the spelling of its DBpedia name."""
+
+    def __missing__(self, name: str) -> list[Spelling]:
+        title = _BRACKET.sub("", _PREFIX.sub("", name).strip("<>")).replace("_", " ")
+        year = _YEAR.search(name)
+        self[name] = [Spelling(title, f"{title} {year[1]}" if year else "")]
+        return self[name]
+
+
+def _rows_titled(universe: Sequence[str]) -> Mapping[str, list[int]]:
+    out: dict[str, list[int]] = defaultdict(list)
+    for row, key in enumerate(universe):
+        out[_title(key)].append(row)
+    return out
+
+
+def _twins(titles: Iterable[str], titled: Mapping[str, list[int]]) -> RowArray:
+    """Every entity of one of the titles."""
+    return _rows(row for title in sorted(titles) for row in titled.get(title, ()))
+
+
+def _name(data: RedialData | InspiredData) -> str:
+    return "redial" if isinstance(data, RedialData) else "inspired"
 
 
 def _dbpedia(data: RedialData | InspiredData) -> dict[str, str]:

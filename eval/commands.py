@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from convrec.core.errors import RequestError
+from convrec.eval.item_settings import TRAIN_ON
 from convrec.eval.item_systems import DEFAULT_SYSTEMS, SYSTEMS
 from convrec.eval.items import EVALUATION_DATASETS, SPLITS, evaluate_items
 from convrec.eval.items_report import as_json, table, write
@@ -15,7 +16,7 @@ from rich.console import Console
 
 app = typer.Typer(help="Measure recommenders and the agent.", no_args_is_help=True)
 
-TABLE_WIDTH = 150
+TABLE_WIDTH = 170
 """Columns the table needs when the output is no terminal (a file, a pipe)."""
 
 
@@ -30,9 +31,15 @@ def items(
     dataset: Annotated[str, typer.Option(help=f"one of: {', '.join(EVALUATION_DATASETS)}")] = "redial",
     protocol: Annotated[str, typer.Option(help=f"one of: {', '.join(PROTOCOLS)}")] = "novel",
     split: Annotated[str, typer.Option(help=f"one of: {', '.join(SPLITS)}; choose settings on valid only")] = "test",
-    systems: Annotated[str, typer.Option(help=f"comma-separated, from: {', '.join(SYSTEMS)}")] = ",".join(
-        DEFAULT_SYSTEMS
-    ),
+    systems: Annotated[
+        str, typer.Option(help=f"comma-separated, from: {', '.join(SYSTEMS)}; empty for none, with --model")
+    ] = ",".join(DEFAULT_SYSTEMS),
+    model: Annotated[
+        list[Path] | None, typer.Option(help="folder of a saved recommender to measure beside them; may be repeated")
+    ] = None,
+    train_on: Annotated[
+        str, typer.Option(help=f"one of: {', '.join(TRAIN_ON)}; fit on the data set's own training split, or on both's")
+    ] = "own",
     json_output: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
     out: Annotated[Path | None, typer.Option(help="folder for the report as JSON and Markdown")] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap and of systems that draw at random")] = 0,
@@ -51,6 +58,8 @@ def items(
                 protocol=protocol,
                 split=split,
                 systems=names,
+                models=model or [],
+                train_on=train_on,
                 seed=seed,
                 limit_dialogues=limit_dialogues,
                 report=status.update,

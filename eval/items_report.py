@@ -46,6 +46,9 @@ PUBLISHED: Mapping[tuple[str, str, Protocol], Mapping[str, Mapping[int, float]]]
 }
 """recall@k by data set, split and protocol, as printed."""
 
+HASH_SHOWN = 12
+"""Characters of a hash that are printed; the JSON report has all 64."""
+
 _HEAD = (
     "system",
     *(f"R@{k}" for k in RECALL_AT),
@@ -62,11 +65,31 @@ _HEAD = (
 def heading(report: ItemReport) -> str:
     """One line that says what was measured on what."""
     limited = " FIRST DIALOGUES ONLY: figures do not compare." if report.limited else ""
+    what = f"protocol {report.protocol}" if not report.note else f"{report.protocol}, {report.note}"
+    of = "" if report.train_on == "own" else " of ReDial and INSPIRED jointly"
     return (
-        f"{report.dataset} {report.split}, protocol {report.protocol}: {report.n_dialogues:,} dialogues, "
+        f"{report.dataset} {report.split}, {what}: {report.n_dialogues:,} dialogues, "
         f"{report.n_cases:,} cases, {report.n_gold:,} gold mentions, {report.n_items:,} items; fitted on "
-        f"{report.n_train:,} training dialogues ({report.variant}), seed {report.seed}.{limited}"
+        f"{report.n_train:,} training dialogues{of} ({report.variant}), seed {report.seed}.{limited}"
     )
+
+
+def trained(report: ItemReport) -> list[str]:
+    """One line for each saved model: what it was trained on, as far as it tells."""
+    lines = []
+    for row in report.rows:
+        if row.fit_seconds is not None or row.training is None:
+            continue
+        data_hash, n_sequences, splits = row.training
+        where = "splits not recorded" if splits is None else ", ".join(splits)
+        count = "an unknown number of" if n_sequences is None else f"{n_sequences:,}"
+        same = ", the same data as the systems" if data_hash == report.train_hash else ""
+        known = "" if row.n_known in (None, report.n_items) else f"; knows {row.n_known:,} of {report.n_items:,} items"
+        lines.append(
+            f"{row.name}: saved model, trained on {where}: {count} dialogues, data hash "
+            f"{(data_hash or 'unknown')[:HASH_SHOWN]}{same}{known}."
+        )
+    return lines
 
 
 def table(report: ItemReport) -> Table:
@@ -74,7 +97,7 @@ def table(report: ItemReport) -> Table:
     out = Table(
         title=escape(heading(report)), caption=escape(_caption(report)), title_justify="left", caption_justify="left"
     )
-    for number, name in enumerate(_HEAD):
+    for number, name in enumerate(_head(report)):
         out.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
     for cells, published in _lines(report):
         out.add_row(*map(escape, cells), style="dim" if published else None)
@@ -83,11 +106,12 @@ def table(report: ItemReport) -> Table:
 
 def markdown(report: ItemReport) -> str:
     """The same as Markdown, with recall by number of items named."""
-    rows = ["| " + " | ".join(_HEAD) + " |", "|---|" + "---:|" * (len(_HEAD) - 1)]
+    head = _head(report)
+    rows = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     rows += ["| " + " | ".join(cells) + " |" for cells, _ in _lines(report)]
     parts = [heading(report), "", *rows]
     if caption := _caption(report):
-        parts += ["", caption]
+        parts += ["", *caption.splitlines()]
     if report.rows:
         groups = report.rows[0].by_named
         parts += ["", "R@10 by number of items named before (gold mentions in brackets):", ""]
@@ -112,16 +136,22 @@ def as_json(report: ItemReport) -> str:
     return json.dumps(report.as_dict(), ensure_ascii=False, indent=2)
 
 
+def _head(report: ItemReport) -> tuple[str, ...]:
+    """The columns; those of candidate pools only where some system has one."""
+    return (*_HEAD, "pool R", "pool size") if any(row.pool for row in report.rows) else _HEAD
+
+
 def _lines(report: ItemReport) -> Iterator[tuple[list[str], bool]]:
     """(cells, whether published), published rows first."""
+    width = len(_head(report))
     for name, recalls in PUBLISHED.get((report.dataset, report.split, report.protocol), {}).items():
         cells = [
             f"{name} [published]",
             *(_number(recalls.get(k), 4 if report.protocol == "cikm" else 3) for k in RECALL_AT),
         ]
-        yield cells + ["-"] * (len(_HEAD) - len(cells)), True
+        yield cells + ["-"] * (width - len(cells)), True
     for row in report.rows:
-        yield _cells(row), False
+        yield _cells(row)[:width], False
 
 
 def _cells(row: Row) -> list[str]:
@@ -134,7 +164,9 @@ def _cells(row: Row) -> list[str]:
         _number(row.coverage),
         _number(row.gini),
         "-" if row.arp is None else f"{row.arp:.1f}",
-        f"{row.fit_seconds + row.score_seconds:.1f}",
+        f"{row.seconds:.1f}",
+        "-" if row.pool is None else _number(row.pool.recall),
+        "-" if row.pool is None else f"{row.pool.size:.0f}",
     ]
 
 
@@ -143,6 +175,7 @@ def _number(value: float | None, digits: int = 4) -> str:
 
 
 def _caption(report: ItemReport) -> str:
-    if (report.dataset, report.split, report.protocol) not in PUBLISHED:
-        return ""
-    return f"[published]: {PUBLISHED_SOURCE[report.protocol]}; not measured here."
+    lines = trained(report)
+    if (report.dataset, report.split, report.protocol) in PUBLISHED:
+        lines = [f"[published]: {PUBLISHED_SOURCE[report.protocol]}; not measured here.", *lines]
+    return "\n".join(lines)

@@ -6,6 +6,8 @@ counts as misses and changes no denominator. Every function states its denominat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from convrec.core.items import BoolArray, FloatArray, RowArray
 from numpy.typing import NDArray
@@ -100,6 +102,12 @@ def mean_popularity(top: RowArray, popularity: Ints) -> float | None:
     """ARP: mean, over all recommended slots, of the item's popularity. No list has an item: None."""
     rows = top[top != PAD]
     return float(popularity[rows].mean()) if rows.size else None
+
+
+def pool_recall(pools: Sequence[RowArray], gold_case: Ints, gold_rows: RowArray) -> float:
+    """Gold mentions that are among the candidates of their case / all gold mentions (micro). No gold: 0."""
+    inside = [row in pools[case] for case, row in zip(gold_case.tolist(), gold_rows.tolist(), strict=True)]
+    return float(np.mean(inside)) if inside else 0.0
 
 
 def by_named(ranks: Ints, gold_case: Ints, n_named: Ints, k: int) -> dict[str, tuple[int, float | None]]:

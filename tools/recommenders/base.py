@@ -9,14 +9,14 @@ import json
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from convrec.core.errors import ModelError
 from convrec.core.files import sha256_file, write_json
-from convrec.core.items import FloatArray
+from convrec.core.items import FloatArray, RowArray
 from convrec.tools.recommenders.data import Context, TrainData
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,10 +35,21 @@ class RecommenderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+@runtime_checkable
+class Pooled(Protocol):
+    """A recommender that first gathers candidates and orders only those."""
+
+    def pool(self, contexts: Sequence[Context]) -> list[RowArray]:
+        """The candidates of each context: rows, int32, no repeats, in any order."""
+        ...
+
+
 class Recommender(ABC):
     """Base of all recommenders. A subclass gives ``name``, ``Config``, ``_fit``, ``_score``, ``_arrays``, ``_restore``.
 
-    ``fit`` draws nothing at random unless a subclass says so; ``seed`` is recorded either way.
+    ``fit`` draws nothing at random unless a subclass says so; ``seed`` is recorded either way. ``info``: notes of
+    whoever trains it, kept by ``save`` and ``load``: JSON values by name. ``info["splits"]`` lists what it was trained
+    on ("redial-train", "redial-valid", ...), so that nobody measures it on those.
     """
 
     name: ClassVar[str]
@@ -51,11 +62,16 @@ class Recommender(ABC):
         self.seed = seed
         self.item_ids: tuple[str, ...] | None = None
         self.data_hash: str | None = None
+        self.n_train: int | None = None
+        """Training sequences it was fitted on; None for saves that do not tell."""
+        self.info: dict[str, Any] = {}
+        self.progress: Callable[[float], None] = lambda share: None
+        """Told the share of a long fit that is done, 0..1."""
 
     def fit(self, train: TrainData) -> Self:
         """Learn from ``train``; a second call starts anew."""
         self._fit(train)
-        self.item_ids, self.data_hash = train.item_ids, train.digest
+        self.item_ids, self.data_hash, self.n_train = train.item_ids, train.digest, train.n_sequences
         return self
 
     def score(self, contexts: Sequence[Context]) -> FloatArray:
@@ -103,6 +119,8 @@ class Recommender(ABC):
                 "seed": self.seed,
                 "n_items": n_items,
                 "data_hash": self.data_hash,
+                "n_train": self.n_train,
+                "info": self.info,
                 "files": {path.name: sha256_file(path) for path in sorted(fresh.iterdir())},
             }
             write_json(fresh / "manifest.json", manifest)
@@ -132,6 +150,7 @@ class Recommender(ABC):
                     raise ModelError(f"{folder}: {', '.join(bad)} changed since it was saved. Train it again.")
             loaded = cls(cls.Config.model_validate(manifest["config"]), seed=manifest["seed"])
             item_ids = tuple(json.loads((folder / "items.json").read_text(encoding="utf-8")))
+            info = dict(manifest.get("info", {}))
             names = [name.removesuffix(".npy") for name in manifest["files"] if name.endswith(".npy")]
             loaded._restore({n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in names})
         except FileNotFoundError as error:
@@ -139,6 +158,7 @@ class Recommender(ABC):
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
             raise ModelError(f"the recommender in {folder} is damaged ({error}). Train it again.") from error
         loaded.item_ids, loaded.data_hash = item_ids, manifest["data_hash"]
+        loaded.n_train, loaded.info = manifest.get("n_train"), info
         return loaded
 
     @abstractmethod

@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from convrec.core.items import EMPTY_ROWS, BoolArray, FloatArray, RowArray
@@ -55,6 +56,18 @@ class ItemDetails:
             self.years[list(rows)],
             tuple(self.documents[row] for row in rows),
             {kind: tuple(values[row] for row in rows) for kind, values in self.tags.items()},
+        )
+
+    def extended(self, more: ItemDetails) -> ItemDetails:
+        """These items, then ``more``; a kind of tags that one side lacks is empty there."""
+        here, there = ((),) * len(self.names), ((),) * len(more.names)
+        kinds = dict.fromkeys([*self.tags, *more.tags])
+        return ItemDetails(
+            self.names + more.names,
+            self.titles + more.titles,
+            np.concatenate([self.years, more.years]),
+            self.documents + more.documents,
+            {kind: tuple(self.tags.get(kind, here)) + tuple(more.tags.get(kind, there)) for kind in kinds},
         )
 
     def tag_matrix(self, kind: str) -> csr_array[np.float32]:
@@ -160,6 +173,16 @@ class TrainData:
             sequence_ids=tuple(key for key in self.sequence_ids if key not in left_out),
             dialogues=tuple(dialogue for dialogue in self.dialogues if dialogue.id not in left_out),
         )
+
+    def sequences(self) -> list[tuple[Mention, ...]]:
+        """The sequences as mentions; :meth:`from_mentions` turned round."""
+        rows, ours, negative = self.rows.tolist(), self.by_recommender.tolist(), self.negative.tolist()
+        mentions = [
+            Mention(self.item_ids[row], "recommender" if own else "seeker", bad)
+            for row, own, bad in zip(rows, ours, negative, strict=True)
+        ]
+        borders = self.offsets.tolist()
+        return [tuple(mentions[start:end]) for start, end in pairwise(borders)]
 
     @property
     def n_items(self) -> int:

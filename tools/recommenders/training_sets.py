@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from convrec.tools.datasets import InspiredData, RedialData, json_lines, mentions_of
+from convrec.tools.datasets import Dialogue, InspiredData, RedialData, json_lines, mentions_of
 from convrec.tools.recommenders.data import ItemDetails, TrainData
 
 
@@ -39,6 +40,54 @@ def inspired_train(data: InspiredData, *, with_valid: bool = False) -> TrainData
         dialogues=dialogues,
         details=item_details(data),
     )
+
+
+def joint_train(redial: RedialData, inspired: InspiredData, *, with_valid: bool = False) -> TrainData:
+    """Both data sets over one item space: ReDial's dialogues in time order, then INSPIRED's in file order.
+
+    Items are all of ReDial's in their order (its rows stay what they are), then those of INSPIRED that are not among
+    them, by name. INSPIRED's dialogues name linked items by their ReDial id, and their ids start with "inspired-".
+    """
+    first, second = redial_train(redial, with_valid=with_valid), inspired_train(inspired, with_valid=with_valid)
+    assert first.details is not None
+    assert second.details is not None
+    same = inspired_in_redial(redial, inspired)
+    added = [row for row, item in enumerate(second.item_ids) if item not in same]
+    dialogues = [renamed(dialogue, same) for dialogue in second.dialogues]
+    dialogues = [replace(dialogue, id=f"inspired-{dialogue.id}") for dialogue in dialogues]
+    sequences = first.sequences() + [mentions_of(dialogue) for dialogue in dialogues]
+    return TrainData.from_mentions(
+        [*first.item_ids, *(second.item_ids[row] for row in added)],
+        sequences,
+        sequence_ids=[*first.sequence_ids, *(dialogue.id for dialogue in dialogues)],
+        dialogues=[*first.dialogues, *dialogues],
+        details=first.details.extended(second.details.take(added)),
+    )
+
+
+def inspired_in_redial(redial: RedialData, inspired: InspiredData) -> dict[str, str]:
+    """ReDial id by INSPIRED name, for the items that are in both; several names may have one id."""
+    known = {item.id for item in redial.items()}
+    records = (record for _, record in json_lines(inspired.folder / "items.jsonl.gz"))
+    links = {str(record["name"]): str(record["redialMovieId"]) for record in records if record.get("redialMovieId")}
+    return {name: item for name, item in links.items() if item in known}
+
+
+def renamed(dialogue: Dialogue, ids: Mapping[str, str], *, drop: bool = False) -> Dialogue:
+    """The dialogue with other item ids in ``Message.mentions`` and ``movie_mentions``; its texts stay as they are.
+
+    Items that ``ids`` lacks keep their id, or are no longer mentioned (``drop``).
+    """
+
+    def new(item: str) -> tuple[str, ...]:
+        return (ids[item],) if item in ids else () if drop else (item,)
+
+    messages = tuple(
+        replace(message, mentions=tuple(dict.fromkeys(to for item in message.mentions for to in new(item))))
+        for message in dialogue.messages
+    )
+    names = {to: name for item, name in dialogue.movie_mentions.items() for to in new(item)}
+    return replace(dialogue, messages=messages, movie_mentions=names)
 
 
 def item_details(data: RedialData | InspiredData) -> ItemDetails:
