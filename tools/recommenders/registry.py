@@ -26,6 +26,9 @@ class _Registry(Mapping[str, type[Recommender]]):
         assert issubclass(found, Recommender)
         return found
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
