@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 from convrec.core.errors import RequestError
+from convrec.core.pull import path as model_path
 from convrec.eval.item_settings import TRAIN_ON
 from convrec.eval.item_systems import DEFAULT_SYSTEMS, SYSTEMS
 from convrec.eval.items import EVALUATION_DATASETS, SPLITS, evaluate_items
 from convrec.eval.items_report import as_json, table, write
 from convrec.eval.protocols import PROTOCOLS
+from convrec.memory.embedders import NAME as ENCODER
 from rich.console import Console
 
 app = typer.Typer(help="Measure recommenders and the agent.", no_args_is_help=True)
@@ -49,17 +51,19 @@ def items(
 ) -> None:
     """Item recommendation: recall, NDCG, MRR, coverage, popularity bias, on a dialogue data set."""
     progress = Console(stderr=True)
+    settings = ctx.obj.settings
     names = [name.strip() for name in systems.split(",") if name.strip()]
     try:
         with progress.status("starting") as status:
             report = evaluate_items(
-                ctx.obj.settings.datasets,
+                settings.datasets,
                 dataset=dataset,
                 protocol=protocol,
                 split=split,
                 systems=names,
                 models=model or [],
                 train_on=train_on,
+                encoder=model_path(ENCODER, settings) if model else None,
                 seed=seed,
                 limit_dialogues=limit_dialogues,
                 report=status.update,

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from convrec.core.errors import ModelError, RequestError
 from convrec.eval.mapped import Mapped, Setting
+from convrec.memory.embedders import MiniLMEmbedder
 from convrec.tools.recommenders.base import Recommender
+from convrec.tools.recommenders.content_embedding import ContentEmbedding
 from convrec.tools.recommenders.registry import load_recommender
 
 
+@runtime_checkable
+class _Encoding(Protocol):
+    """A recommender that needs the sentence encoder's folder, which is not saved with it."""
+
+    encoder: Path | None
+
+
 def load_models(
-    folders: Sequence[Path], setting: Setting, evaluated: str, *, taken: Collection[str] = ()
+    folders: Sequence[Path],
+    setting: Setting,
+    evaluated: str,
+    *,
+    taken: Collection[str] = (),
+    encoder: Path | None = None,
 ) -> dict[str, Mapped]:
     """The recommenders in ``folders``, by the name of their row: the manifest's, or the folder's where that is taken.
 
-    ``evaluated``: the data set and split, as ``info["splits"]`` writes them ("redial-valid").
+    ``evaluated``: the data set and split, as ``info["splits"]`` writes them ("redial-valid"). ``encoder``: folder of
+    the sentence encoder, for those that need it; without it they say at the first score how to get it.
 
     Raises:
         RequestError: a model was trained on ``evaluated``, or no name is left for it.
@@ -29,6 +45,11 @@ def load_models(
         free = [name for name in (model.name, folder.resolve().name) if name not in out and name not in taken]
         if not free:
             raise RequestError("model", str(folder), "Another row has the name of this folder: rename the folder.")
+        if encoder is not None:
+            if isinstance(model, _Encoding):
+                model.encoder = encoder
+            elif isinstance(model, ContentEmbedding):
+                model.embed = MiniLMEmbedder(encoder).embed
         out[free[0]] = Mapped(model, setting.item_map(model.item_ids or ()))
     return out
 

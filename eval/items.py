@@ -158,12 +158,13 @@ def evaluate_items(
     systems: Sequence[str] = DEFAULT_SYSTEMS,
     models: Sequence[Path] = (),
     train_on: str = "own",
+    encoder: Path | None = None,
     seed: int = 0,
     limit_dialogues: int | None = None,
     report: Report = lambda text: None,
 ) -> ItemReport:
     """Fit every system on the training dialogues (validation left out) and measure it on ``split``, beside the saved
-    recommenders in the folders ``models``.
+    recommenders in the folders ``models``. ``encoder``: folder of the sentence encoder, for models that need it.
 
     Raises:
         RequestError: an unknown data set, protocol, split, system or ``train_on``, naming the choices; or a model that
@@ -193,7 +194,7 @@ def evaluate_items(
     own_items = setting.item_map(train.item_ids)
     popularity = own_items.counts(train.popularity)
     names = list(dict.fromkeys(systems))
-    loaded = load_models(models, setting, f"{dataset}-{part}", taken=names)
+    loaded = load_models(models, setting, f"{dataset}-{part}", taken=names, encoder=encoder)
 
     def row(name: str, mapped: Mapped, training: Training, fit_seconds: float | None) -> Row:
         report(f"{name}: scoring {len(cases.cases)} cases")

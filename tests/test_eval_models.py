@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from convrec.core.embedding import HashingEmbedder
 from convrec.core.errors import ModelError, RequestError
 from convrec.core.items import RowArray
 from convrec.eval import metrics
 from convrec.eval.commands import app as eval_app
+from convrec.eval.item_models import load_models
 from convrec.eval.item_settings import item_setting
 from convrec.eval.items import evaluate_items, pool_figures
 from convrec.eval.items_report import markdown, table
 from convrec.eval.mapped import Mapped
 from convrec.tools.datasets import InspiredData, Mention, RedialData
 from convrec.tools.recommenders.base import Pooled, Recommender
+from convrec.tools.recommenders.content_embedding import ContentEmbedding
 from convrec.tools.recommenders.data import Context, TrainData
 from convrec.tools.recommenders.ease import EASE
 from convrec.tools.recommenders.echo import Echo
@@ -46,6 +49,12 @@ def saved(recommender: Recommender, folder: Path, **info: Any) -> Path:
 def measured(tiny: Path, *models: Path, **options: Any) -> Any:
     options = {"systems": ["popularity"], "limit_dialogues": 9, **options}  # a limit: the counts are not the official
     return evaluate_items(tiny, models=models, **options)
+
+
+class Encoding(Echo):
+    """Echo that asks for a sentence encoder, as a fused model does."""
+
+    encoder: Path | None = None
 
 
 class TestModels:
@@ -117,6 +126,21 @@ class TestModels:
         assert [row.name for row in report.rows] == ["popularity", "echo", "last"]
         with pytest.raises(RequestError, match="rename the folder"):
             measured(tiny, *folders)
+
+    def test_the_encoder_is_handed_to_those_that_need_it(self, tiny: Path, tmp_path: Path) -> None:
+        train = redial_train(RedialData(tiny / "redial"))
+        model = saved(ContentEmbedding(embed=HashingEmbedder().embed).fit(train), tmp_path / "m")
+        with pytest.raises(ModelError, match="models pull all-minilm-l6-v2"):
+            measured(tiny, model)
+        with pytest.raises(ModelError, match=r"lacks modules\.json"):
+            measured(tiny, model, encoder=tmp_path)
+        setting, _ = item_setting(tiny, "redial", "novel", "test", train_on="own", with_models=True)
+        Encoding().fit(train).save(tmp_path / "e")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("convrec.eval.item_models.load_recommender", Encoding.load)
+            mapped = load_models([tmp_path / "e"], setting, "redial-test", encoder=tmp_path)["echo"]
+        assert isinstance(mapped.recommender, Encoding)
+        assert mapped.recommender.encoder == tmp_path
 
     def test_bad_notes_of_splits(self, tiny: Path, tmp_path: Path) -> None:
         echo = Echo().fit(redial_train(RedialData(tiny / "redial")))
@@ -204,7 +228,7 @@ class TestCommand:
 
         @app.callback()
         def start(ctx: typer.Context) -> None:
-            ctx.obj = SimpleNamespace(settings=SimpleNamespace(datasets=tiny))
+            ctx.obj = SimpleNamespace(settings=SimpleNamespace(datasets=tiny, models=tmp_path / "weights"))
 
         app.add_typer(eval_app, name="eval")
         train = redial_train(RedialData(tiny / "redial"))
