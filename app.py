@@ -40,9 +40,10 @@ def open_agent(settings: Settings) -> ConversationalAgent:
 
 def _data() -> typer.Typer:
     from convrec.eval import commands_data_fetch
-    from convrec.serve import commands_data
+    from convrec.serve import commands_data, commands_pack
 
     commands_data_fetch.register(commands_data.app)
+    commands_pack.register(commands_data.app)
     return commands_data.app
 
 

@@ -77,7 +77,7 @@ def open_agent(settings: Settings) -> Agent:
         catalogue=catalogue,
         preferences=PreferenceMemory(open_store(settings, embedder), embedder),
         sessions=SessionStore(settings.sessions_path),
-        toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index),
+        toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index, rank_pack=settings.rank_pack),
         settings=settings.turn,
         llm=resolved.llm,
     )

@@ -17,6 +17,7 @@ from convrec.core.errors import ToolError
 from convrec.core.items import ItemList
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.collaborative import PackExpert
 from convrec.tools.content import ContentModel
 from convrec.tools.item_index import ItemIndex
 from convrec.tools.toolbox import FilterTool, LookupTool, RankTool, SearchTool, SimilarTool
@@ -35,14 +36,17 @@ class Toolbox:
     rank: RankTool
 
     @classmethod
-    def build(cls, catalogue: Catalogue, embedder: Embedder | None, index: ItemIndex | None) -> Toolbox:
-        content = ContentModel(catalogue)
+    def build(
+        cls, catalogue: Catalogue, embedder: Embedder | None, index: ItemIndex | None, *, rank_pack: bool = True
+    ) -> Toolbox:
+        """``rank_pack``: whether the ranking pack is used, for those items of the catalogue that it knows."""
+        content, pack = ContentModel(catalogue), PackExpert(catalogue) if rank_pack else None
         return cls(
             LookupTool(catalogue),
             FilterTool(catalogue),
-            SimilarTool(content, index),
+            SimilarTool(content, index, pack),
             SearchTool(embedder, index),
-            RankTool(catalogue, content),
+            RankTool(catalogue, content, pack=pack),
         )
 
 
@@ -94,7 +98,13 @@ class Executor:
                 return lambda: self.tools.search(bus, call.query), f"search “{call.query}”"
             case _:
                 return (
-                    lambda: self.tools.rank(bus, soft=request.soft, liked=request.profile, disliked=request.disliked),
+                    lambda: self.tools.rank(
+                        bus,
+                        soft=request.soft,
+                        liked=request.profile,
+                        disliked=request.disliked,
+                        words=request.wished(self.catalogue.schema),
+                    ),
                     "rank by similarity, preferences, reviews",
                 )
 

@@ -9,7 +9,8 @@ from convrec.agent.session import Session, carry_over, rows_of
 from convrec.core.errors import ToolRetry
 from convrec.memory.records import Preference
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.predicates import Condition, Not, Op, Test, check, condition_from_json
+from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Test, check, condition_from_json
+from convrec.tools.schema import FieldType, Schema
 from convrec.tools.understand import Understanding
 
 
@@ -40,6 +41,17 @@ class Request:
     @property
     def soft(self) -> list[Condition]:
         return [c for c in self.conditions if not c.hard]
+
+    def wished(self, schema: Schema) -> str:
+        """The words in which it says what is wanted, now or before: the query, and kinds, places and people asked for.
+        Nothing that was denied, criticised, remembered or taken back; no titles, no numbers."""
+        tags = {spec.name for spec in schema.fields if spec.type is FieldType.TAGS}
+        asked = [
+            c.said or c.label
+            for c in self.conditions
+            if not c.negative and c.source in ("rule", "llm") and not tags.isdisjoint(_fields_of(c.expr))
+        ]
+        return " ".join([*asked, self.query])
 
 
 def interpret(
@@ -75,6 +87,17 @@ def interpret(
     disliked = {m.row for m in reading.mentions if m.polarity == "disliked"}
     request.disliked = tuple(disliked | set(rows_of(catalogue, session.disliked)) | set(request.disliked))
     return request
+
+
+def _fields_of(expr: Expr) -> set[str]:
+    """The fields that are asked for, those that are denied left out."""
+    match expr:
+        case AllOf(parts) | AnyOf(parts):
+            return set().union(*(_fields_of(part) for part in parts))
+        case Not():
+            return set()
+        case Test(name):
+            return {name}
 
 
 def _person_of(person_of: tuple[str, tuple[int, ...]], catalogue: Catalogue) -> list[Condition]:

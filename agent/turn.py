@@ -238,6 +238,8 @@ class Agent:
     def warm(self) -> None:
         """Load what the first turn needs: the embedder, content matrices, surnames, the LLM and its fixed prompt."""
         self.toolbox.similar.content.similar([0])
+        if self.toolbox.rank.pack is not None:
+            self.toolbox.rank.pack.covered()
         self.understander.linker.people.by_surname()
         self.understander.read("something like “warm”", Focus())
         if self.toolbox.search.embedder is not None:

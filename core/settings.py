@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     )
     data_mirror: Path | str | None = Field(None, description="folder or URL that serves data sets first")
     catalogue: str = Field("demo", description="name of the catalogue in use")
+    rank_pack: bool = Field(
+        True, description="rank with the shipped pack of ReDial's counts where the catalogue has IMDb ids"
+    )
     tier: Tier = Field("auto", description="auto | served | embedded | none")
     user: str = Field("local", min_length=1, description="user id of the terminal chat")
     llm: LLMSettings = LLMSettings()

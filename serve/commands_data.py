@@ -60,7 +60,7 @@ def import_command(
     as_json: AsJson = False,
 ) -> None:
     """Import a catalogue. Bad rows are listed with their line and set aside; too many, and nothing is changed."""
-    with _failures(as_json):
+    with failures(as_json):
         request = ImportRequest(
             file=file,
             name=name,
@@ -72,7 +72,7 @@ def import_command(
             replace=replace,
             dry_run=dry_run,
         )
-        with _progress_bar() as progress:
+        with progress_bar() as progress:
             report = import_catalogue(request, _settings(ctx).catalogues, progress)
     if as_json:
         typer.echo(json.dumps(_report_document(report, dry_run), ensure_ascii=True))
@@ -87,8 +87,8 @@ def demo_command(
     as_json: AsJson = False,
 ) -> None:
     """Build the demo catalogue of 17,470 films, unless it is there."""
-    with _failures(as_json):
-        with _progress_bar() as progress:
+    with failures(as_json):
+        with progress_bar() as progress:
             folder = ensure_demo(_settings(ctx), progress, rebuild=rebuild)
         manifest = read_manifest(folder)
     if as_json:
@@ -137,7 +137,7 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show the fields of a catalogue, how well they are filled, and their commonest values."""
-    with _failures(as_json):
+    with failures(as_json):
         folder = _settings(ctx).catalogues / name
         if folder.parent != _settings(ctx).catalogues:
             raise RequestError("name", name, "Expected the name of a catalogue, see: convrec data list")
@@ -176,7 +176,7 @@ def _settings(ctx: typer.Context) -> Settings:
 
 
 @contextmanager
-def _failures(as_json: bool) -> Iterator[None]:
+def failures(as_json: bool) -> Iterator[None]:
     """Errors become one message and an exit code: 2 for wrong options, 1 for anything refused."""
     try:
         yield
@@ -189,7 +189,7 @@ def _failures(as_json: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
     """A bar on standard error, gone when the work is done."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -16,6 +16,7 @@ from convrec.core.errors import ModelError, ToolFailed, ToolRetry
 from convrec.core.items import BoolArray, FloatArray, Item, ItemList
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.collaborative import PackExpert
 from convrec.tools.content import ContentModel
 from convrec.tools.item_index import ItemIndex
 from convrec.tools.predicates import Condition
@@ -103,10 +104,12 @@ class FilterTool:
 
 @dataclass(slots=True)
 class SimilarTool:
-    """Items like the given ones, by the catalogue's fields and by the embedding of their texts."""
+    """Items like the given ones, by the catalogue's fields, by the embedding of their texts, and by who names them
+    together, as far as the ranking pack knows them."""
 
     content: ContentModel
     index: ItemIndex | None
+    pack: PackExpert | None = None
 
     def __call__(self, bus: Candidates, rows: Sequence[int]) -> None:
         if not rows:
@@ -114,6 +117,8 @@ class SimilarTool:
         bus.add_scores("similar_fields", self.content.similar(rows))
         if self.index is not None:
             bus.add_scores("similar_text", self.index.similar(list(rows)))
+        if self.pack is not None and (named_with := self.pack.neighbours(rows)) is not None:
+            bus.add_scores("pack_neighbours", named_with)
 
 
 @dataclass(slots=True)
@@ -157,6 +162,14 @@ class RankConfig(BaseModel):
     """Subtracted: similarity to what the user disliked."""
     undocumented: float = Field(0.6, ge=0)
     """Fame and quality count this much more when there is nothing else to go by."""
+    pack_neighbours: float = Field(0.6, ge=0)
+    """Named in the same conversations as the references (ranking pack)."""
+    pack_profile: float = Field(0.15, ge=0)
+    """Named in the same conversations as what the user liked in earlier conversations (ranking pack)."""
+    pack_words: float = Field(0.3, ge=0)
+    """Recommended to others who asked in these words (ranking pack)."""
+    pack_prior: float = Field(0.15, ge=0)
+    """Often recommended at all (ranking pack)."""
 
 
 @dataclass(slots=True)
@@ -166,6 +179,8 @@ class RankTool:
     catalogue: Catalogue
     content: ContentModel
     config: RankConfig = field(default_factory=RankConfig)
+    pack: PackExpert | None = None
+    """None, or of no use for this catalogue: the ranking is what it would be without."""
 
     def __call__(
         self,
@@ -174,8 +189,9 @@ class RankTool:
         soft: Sequence[Condition] = (),
         liked: Sequence[int] = (),
         disliked: Sequence[int] = (),
+        words: str = "",
     ) -> ItemList:
-        """Order ``bus.rows``; the result is also kept as ``bus.ranked``."""
+        """Order ``bus.rows``; the result is also kept as ``bus.ranked``. ``words``: what the request says it wants."""
         config, rows = self.config, bus.rows
         total = np.zeros(len(rows), dtype=np.float32)
         if len(rows):
@@ -193,8 +209,23 @@ class RankTool:
                 total += config.preference * np.asarray(held, dtype=np.float32) / len(soft)
             boost = 1.0 if evidence else 1.0 + config.undocumented
             total += boost * (config.fame * self.content.fame()[rows] + config.quality * self.content.quality()[rows])
+            if self.pack is not None:
+                total += self._by_pack(self.pack, bus, liked, words)
         bus.ranked = ItemList.from_scores(rows, total)
         return bus.ranked
+
+    def _by_pack(self, pack: PackExpert, bus: Candidates, liked: Sequence[int], words: str) -> FloatArray:
+        """What the ranking pack adds for each candidate, float32 (len(bus.rows),)."""
+        config, added = self.config, np.zeros(len(bus.rows), dtype=np.float32)
+        for weight, scores in (
+            (config.pack_neighbours, bus.scores.get("pack_neighbours")),
+            (config.pack_profile, pack.neighbours(liked)),
+            (config.pack_words, pack.words(words)),
+            (config.pack_prior, pack.prior()),
+        ):
+            if scores is not None:
+                added += np.float32(weight) * pack.among(scores, bus.rows)
+        return added
 
 
 def _all(start: BoolArray, masks: Sequence[BoolArray]) -> BoolArray:
