@@ -14,7 +14,7 @@ from typing import Any, Literal
 from convrec.agent.llm.resolve import resolve
 from convrec.core import pull
 from convrec.core.embedding import HashingEmbedder
-from convrec.core.errors import CatalogueError, ConvrecError, DatasetError
+from convrec.core.errors import CatalogueError, ConvrecError, DatasetError, ModelError
 from convrec.core.extras import installed
 from convrec.core.registry import REGISTRY
 from convrec.core.settings import Settings, config_file
@@ -28,6 +28,7 @@ from convrec.tools.dataset_fetch import read_manifest as read_fetched
 from convrec.tools.dataset_sources import DATASETS
 from convrec.tools.demo import DEMO
 from convrec.tools.item_index import open_index
+from convrec.tools.pack import shipped_pack
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -196,6 +197,7 @@ def _catalogue(settings: Settings) -> Iterator[Check]:
     noun = manifest.item_schema.item_noun_plural
     yield Check("catalogue", name, "ok", f"{manifest.size:,} {noun} in {folder}")
     yield _index(settings, folder)
+    yield _rank_pack(settings, folder)
 
 
 def _index(settings: Settings, folder: Path) -> Check:
@@ -216,6 +218,29 @@ def _index(settings: Settings, folder: Path) -> Check:
         if catalogue is not None:
             catalogue.close()
     return Check("catalogue", name, "ok", f"{EMBEDDER}, up to date")
+
+
+def _rank_pack(settings: Settings, folder: Path) -> Check:
+    """Whether ReDial's counts weigh in the ranking; a catalogue of other items is none the worse without them."""
+    name = "ranking pack"
+    catalogue: Catalogue | None = None
+    if not settings.rank_pack:
+        return Check("catalogue", name, "ok", "switched off (CONVREC_RANK_PACK)")
+    try:
+        pack = shipped_pack()
+        catalogue = Catalogue.open(folder)
+        covered = sum(row is not None for row in catalogue.rows_of(pack.ids))
+    except ModelError as error:
+        return Check("catalogue", name, "missing", str(error), "pip install --force-reinstall --no-deps convrec")
+    except CatalogueError as error:
+        return Check("catalogue", name, "missing", f"not looked at: {error}")
+    finally:
+        if catalogue is not None:
+            catalogue.close()
+    if not covered:
+        return Check("catalogue", name, "ok", "does not apply: no item has the IMDb id of a film of ReDial as its id")
+    noun = catalogue.schema.item_noun_plural
+    return Check("catalogue", name, "ok", f"applies to {covered:,} {noun} of {catalogue.size:,} (ReDial, CC BY 4.0)")
 
 
 def _tier(settings: Settings) -> Iterator[Check]:

@@ -21,10 +21,10 @@ from convrec.tools.recommenders.text import content_tokens
 
 logger = logging.getLogger(__name__)
 SURE_NEIGHBOUR = 0.1
-"""Neighbour weight that counts in full, about five conversations naming two items of twenty each; weaker evidence
-counts in proportion and is not blown up."""
+"""Neighbour weight that counts in full, about five conversations naming two items of twenty each. Below it the square
+counts: two items that were named in one conversation, and nowhere else, count a quarter."""
 SURE_WORDS = 0.06
-"""The same for the votes of words."""
+"""Votes of words that count in full; weaker ones count in proportion and are not blown up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class PackExpert:
         asked = [bound.pack_row_of[row] for row in rows if row in bound.pack_row_of] if bound else []
         if bound is None or not asked:
             return None
-        return self._spread(bound, bound.pack.named_with(asked) / np.float32(SURE_NEIGHBOUR * len(asked)))
+        return self._spread(bound, (bound.pack.named_with(asked) / np.float32(SURE_NEIGHBOUR * len(asked))) ** 2)
 
     def words(self, text: str) -> FloatArray | None:
         """How much each item is recommended to who speaks such words, float32 (n_items,), >= 0; None: words unknown."""

@@ -168,7 +168,7 @@ class RankConfig(BaseModel):
     """Named in the same conversations as what the user liked in earlier conversations (ranking pack)."""
     pack_words: float = Field(0.3, ge=0)
     """Recommended to others who asked in these words (ranking pack)."""
-    pack_prior: float = Field(0.15, ge=0)
+    pack_prior: float = Field(0.05, ge=0)
     """Often recommended at all (ranking pack)."""
 
 
