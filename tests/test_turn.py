@@ -171,7 +171,7 @@ def test_small_talk_and_profile(agent: Agent) -> None:
 def test_scores_are_those_of_the_ranking(agent: Agent) -> None:
     scores = [item.score for item in ask(agent, LOVED).items]
     assert scores == sorted(scores, reverse=True)
-    assert len(set(scores)) == 5
+    assert len(set(scores)) >= 4  # shown to four decimals, to which two may agree
     assert scores != [1.0, 0.8, 0.6, 0.4, 0.2]
 
 
