@@ -19,6 +19,7 @@ from convrec.core.errors import ConvrecError, LLMUnavailable, MissingExtraError,
 from convrec.core.text import visible
 from convrec.core.version import VERSION
 from convrec.serve.services import Services
+from convrec.serve.train import train
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def build_cli(factory: ServicesFactory, groups: Sequence[CommandGroup] = ()) -> 
     app.command("ask")(ask)
     app.command("setup")(setup)
     app.command("doctor")(doctor)
+    app.command("train")(train)
     for group in groups:
         app.add_typer(typer.Typer(), name=group.name, help=group.help, cls=_lazy(group), no_args_is_help=True)
     return app

@@ -61,7 +61,7 @@ class RecommenderContract:
         recommender = self.fitted()
         contexts = [named(0, 4), named(3), named(), named(9, 1, 5)]
         single = np.concatenate([recommender.score([context]) for context in contexts])
-        np.testing.assert_allclose(recommender.score(contexts), single, rtol=1e-6)
+        np.testing.assert_allclose(recommender.score(contexts), single, rtol=1e-6, atol=1e-6)
 
     def test_scores_can_be_changed_without_harm(self) -> None:
         recommender = self.fitted()

@@ -112,6 +112,8 @@ class Recommender(ABC):
             write_json(fresh / "items.json", list(self.item_ids or ()))
             for name, array in self._arrays().items():
                 np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+            for name, part in self._parts().items():
+                part.save(fresh / "parts" / name)
             manifest = {
                 "format": FORMAT,
                 "name": self.name,
@@ -121,7 +123,7 @@ class Recommender(ABC):
                 "data_hash": self.data_hash,
                 "n_train": self.n_train,
                 "info": self.info,
-                "files": {path.name: sha256_file(path) for path in sorted(fresh.iterdir())},
+                "files": {path.name: sha256_file(path) for path in sorted(fresh.iterdir()) if path.is_file()},
             }
             write_json(fresh / "manifest.json", manifest)
             if folder.exists():
@@ -153,6 +155,7 @@ class Recommender(ABC):
             info = dict(manifest.get("info", {}))
             names = [name.removesuffix(".npy") for name in manifest["files"] if name.endswith(".npy")]
             loaded._restore({n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in names})
+            loaded._restore_parts(folder / "parts")
         except FileNotFoundError as error:
             raise ModelError(f"{error.filename} is missing: no recommender is saved in {folder}. Train it.") from error
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
@@ -173,3 +176,10 @@ class Recommender(ABC):
 
     @abstractmethod
     def _restore(self, arrays: Mapping[str, AnyArray]) -> None: ...
+
+    def _parts(self) -> Mapping[str, Recommender]:
+        """Recommenders that this one is made of, by name; saved with it."""
+        return {}
+
+    def _restore_parts(self, folder: Path) -> None:  # noqa: B027 -- most have no parts
+        """Load what ``_parts`` gave, each from its own folder in ``folder``."""

@@ -47,6 +47,9 @@ RECOMMENDERS: Mapping[str, type[Recommender]] = _Registry(
         "keywords": ("keywords", "Keywords"),
         "bm25": ("bm25", "BM25"),
         "convknn": ("conversation_knn", "ConversationKNN"),
+        "bi_encoder": ("bi_encoder", "BiEncoder"),
+        "sasrec": ("sasrec", "SASRec"),
+        "fused": ("fusion", "Fused"),
         "content": ("content_embedding", "ContentEmbedding"),
     }
 )

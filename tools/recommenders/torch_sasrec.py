@@ -1,0 +1,149 @@
+"""Training of SASRec with torch. The network here and ``SASRec._hidden`` must stay the same, but for dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from convrec.core.extras import require
+from convrec.core.items import FloatArray
+
+if TYPE_CHECKING:
+    from convrec.tools.recommenders.sasrec import Events, SASRecConfig
+
+SMALL = 0.05
+"""Standard deviation of the first embeddings."""
+WARM_SHARE = 0.1
+RECOMMENDER = 1
+IGNORED = -1
+
+
+def fit_sasrec(
+    config: SASRecConfig,
+    sequences: Sequence[Events],
+    n_items: int,
+    *,
+    seed: int,
+    progress: Callable[[float], None],
+) -> dict[str, FloatArray]:
+    """Weights by name, float32, as ``SASRec._hidden`` reads them."""
+    torch = require("torch", "memory", "training SASRec")
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    weights = _new_weights(torch, config, n_items)
+    windows = [window for sequence in sequences for window in _windows(sequence, config.length)]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [w for w in weights.values() if w.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [w for w in weights.values() if w.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        fused=True,
+    )
+    steps = max(1, -(-len(windows) // config.batch) * config.epochs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, steps, pct_start=WARM_SHARE)
+    step = 0
+    for _ in range(config.epochs):
+        order = random.permutation(len(windows))
+        for start in range(0, len(order), config.batch):
+            loss = _loss(torch, weights, config, [windows[i] for i in order[start : start + config.batch]])
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
+            optimiser.step()
+            schedule.step()
+            step += 1
+            progress(step / steps)
+    return {name: weight.detach().numpy().copy() for name, weight in weights.items()}
+
+
+def _windows(sequence: Events, length: int) -> list[tuple[Events, int]]:
+    """(events before, target) of every item that the recommender names first: positions count back from the newest,
+    so that each target has its own view of the past."""
+    seen: set[int] = set()
+    found = []
+    for i, (row, kind) in enumerate(sequence):
+        if kind == RECOMMENDER and row not in seen:
+            found.append((sequence[max(0, i - length) : i], row))
+        seen.add(row)
+    return found
+
+
+def _new_weights(torch: Any, config: SASRecConfig, n_items: int) -> dict[str, Any]:
+    from convrec.tools.recommenders.sasrec import KINDS  # noqa: PLC0415 -- the two modules name each other
+
+    size = config.dimension
+
+    def normal(*shape: int, spread: float = SMALL) -> Any:
+        return torch.nn.Parameter(torch.randn(*shape) * spread)
+
+    def fixed(*shape: int, value: float = 0.0) -> Any:
+        return torch.nn.Parameter(torch.full(shape, value))
+
+    def norm() -> Any:
+        return torch.nn.Parameter(torch.stack([torch.ones(size), torch.zeros(size)]))
+
+    weights: dict[str, Any] = {
+        "items": normal(n_items, size),
+        "bias": fixed(n_items),
+        "kinds": normal(KINDS, size),
+        "positions": normal(config.length + 1, size),
+        "start": normal(size),
+        "norm": norm(),
+    }
+    wide = size**-0.5
+    for layer in range(config.layers):
+        weights |= {
+            f"{layer}.norm1": norm(),
+            f"{layer}.norm2": norm(),
+            f"{layer}.qkv": normal(3 * size, size, spread=wide),
+            f"{layer}.qkv_bias": fixed(3 * size),
+            f"{layer}.out": normal(size, size, spread=wide / config.layers),
+            f"{layer}.out_bias": fixed(size),
+            f"{layer}.up": normal(2 * size, size, spread=wide),
+            f"{layer}.up_bias": fixed(2 * size),
+            f"{layer}.down": normal(size, 2 * size, spread=wide / config.layers),
+            f"{layer}.down_bias": fixed(size),
+        }
+    return weights
+
+
+def _loss(torch: Any, weights: Mapping[str, Any], config: SASRecConfig, batch: Sequence[tuple[Events, int]]) -> Any:
+    functional = torch.nn.functional
+    length = 1 + max(len(events) for events, _ in batch)
+    rows = torch.full((len(batch), length - 1), IGNORED)
+    kinds = torch.zeros((len(batch), length - 1), dtype=torch.long)
+    for i, (events, _) in enumerate(batch):
+        for j, (row, kind) in enumerate(events):
+            rows[i, j], kinds[i, j] = row, kind
+    sizes = torch.tensor([1 + len(events) for events, _ in batch])
+    known = (rows >= 0)[:, :, None]
+    named = (weights["items"][rows.clamp(min=0)] + weights["kinds"][kinds]) * known
+    x = torch.cat([weights["start"].expand(len(batch), 1, -1), named], dim=1)
+    x = x + weights["positions"][(sizes[:, None] - 1 - torch.arange(length)[None, :]).clamp(min=0)]
+    x = functional.dropout(x, config.dropout)
+    for layer in range(config.layers):
+        part = {n.removeprefix(f"{layer}."): w for n, w in weights.items() if n.startswith(f"{layer}.")}
+        x = x + functional.dropout(
+            _attention(torch, _norm(torch, x, part["norm1"]), part, config.heads), config.dropout
+        )
+        inner = torch.relu(_norm(torch, x, part["norm2"]) @ part["up"].T + part["up_bias"])
+        x = x + functional.dropout(inner @ part["down"].T + part["down_bias"], config.dropout)
+    last = _norm(torch, x[torch.arange(len(batch)), sizes - 1], weights["norm"])
+    logits = last @ weights["items"].T + weights["bias"]
+    return functional.cross_entropy(logits, torch.tensor([target for _, target in batch]))
+
+
+def _norm(torch: Any, x: Any, scale_shift: Any) -> Any:
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], scale_shift[0], scale_shift[1])
+
+
+def _attention(torch: Any, x: Any, part: Mapping[str, Any], heads: int) -> Any:
+    batch, length, size = x.shape
+    mixed = (x @ part["qkv"].T + part["qkv_bias"]).reshape(batch, length, 3, heads, size // heads)
+    query, key, value = mixed.permute(2, 0, 3, 1, 4)
+    blocked = torch.triu(torch.full((length, length), float("-inf")), 1)
+    share = torch.softmax(query @ key.transpose(-1, -2) / (size // heads) ** 0.5 + blocked, dim=-1)
+    joined = (share @ value).transpose(1, 2).reshape(batch, length, size)
+    return joined @ part["out"].T + part["out_bias"]
