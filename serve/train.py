@@ -21,7 +21,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Train the recommender experts and their fusion on a fetched data set. Interrupted, it goes on where it stopped."""
+    """Train the recommender experts and their fusion on a fetched data set. An interrupted run goes on where it was."""
     from convrec.serve.train_command import run_train  # noqa: PLC0415 -- numpy, scipy
 
     model, folder, took = run_train(

@@ -12,7 +12,7 @@ import pytest
 import tiny_encoder
 from convrec.core.errors import ModelError
 from convrec.tools.datasets import Dialogue, Mention, mentions_of
-from convrec.tools.recommenders import fusion
+from convrec.tools.recommenders import fusion, torch_sasrec
 from convrec.tools.recommenders.base import Pooled, Recommender
 from convrec.tools.recommenders.bi_encoder import BiEncoder, BiEncoderConfig
 from convrec.tools.recommenders.data import Context, TrainData
@@ -30,6 +30,18 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_encoder.make(tmp_path_factory.mktemp("encoder"))
 
 
+def _before(events: list[list[tuple[int, int]]], target: int) -> torch_sasrec._Windows:
+    """Windows that all lead to one target that nobody named before."""
+    found = [torch_sasrec._Windows.of([[*line, (99, 1)]], 20) for line in events]
+    width = max(map(len, events))
+    return torch_sasrec._Windows(
+        np.concatenate([window.rows[:, :width] for window in found]),
+        np.concatenate([window.kinds[:, :width] for window in found]),
+        np.concatenate([window.sizes for window in found]),
+        np.full(len(events), target),
+    )
+
+
 class TestSASRec(RecommenderContract):
     kind = SASRec
     config = SASRecConfig(dimension=8, epochs=2, layers=1)
@@ -45,16 +57,12 @@ class TestSASRec(RecommenderContract):
 
     def test_scores_are_those_of_the_network_it_was_trained_with(self) -> None:
         import torch
-        from convrec.tools.recommenders import torch_sasrec
 
         config = SASRecConfig(dimension=8, layers=2, heads=2, epochs=1, dropout=0)
         model = SASRec(config).fit(train_of([[0, 1, 2], [3, 4, 1], [2, 2, 5]], 6))
-        events = [[(0, 0), (3, 0)], [], [(5, 0)]]
+        events: list[list[tuple[int, int]]] = [[(0, 0), (3, 0)], [], [(5, 0)]]
         weights = {name: torch.tensor(array) for name, array in model._weights.items()}
-        losses = [
-            torch_sasrec._loss(torch, weights, config, [(line, target) for line in events]).item()
-            for target in range(6)
-        ]
+        losses = [torch_sasrec._loss(torch, weights, config, _before(events, target)).item() for target in range(6)]
         scores = model.score([named(0, 3), named(), named(5)]).astype(np.float64)
         log_share = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
         np.testing.assert_allclose(losses, -log_share.mean(axis=0), rtol=1e-4)
@@ -253,9 +261,7 @@ class TestFused:
 class TestFeatures:
     def test_known_values(self) -> None:
         priors = ItemPriors(*(np.array(v, dtype=np.float32) for v in ([2, 1, 0, 0], [1, 1, 0, 0], [1990, 0, 2000, 0])))
-        context = Context(
-            np.array([2], dtype=np.int32), (message("S: I like @2", "i2"), message("R: me too @2", "i2"))
-        )
+        context = Context(np.array([2], dtype=np.int32), (message("S: I like @2", "i2"), message("R: me too @2", "i2")))
         scores = {"a": np.array([[0, 1, 2, -np.inf]], dtype=np.float32)}
         (case,) = case_features([context], scores, {"a": 1}, priors, {"i2": 2}, 1)
         assert case.rows.tolist() == [0, 2]  # the most popular, and the best of "a"

@@ -29,7 +29,7 @@ BATCH = 128
 
 
 class FusedConfig(RecommenderConfig):
-    """Settings of the fusion; the defaults were chosen on training dialogues held out by time."""
+    """Settings of the fusion."""
 
     experts: tuple[str, ...] = (
         "bi_encoder",

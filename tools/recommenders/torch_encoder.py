@@ -32,7 +32,7 @@ WARM_STEPS = 50
 LAST_RATE = 0.05
 SORTED_BATCHES = 32
 """Contexts are sorted by length within this many batches, so that little is padded."""
-DOCUMENT_TOKENS = 128
+DOCUMENT_TOKENS = 64
 LINE_TOKENS = 100
 """Tokens read of one message."""
 

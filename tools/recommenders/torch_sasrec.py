@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from convrec.core.extras import require
 from convrec.core.items import FloatArray
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from convrec.tools.recommenders.sasrec import Events, SASRecConfig
@@ -32,7 +34,7 @@ def fit_sasrec(
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     weights = _new_weights(torch, config, n_items)
-    windows = [window for sequence in sequences for window in _windows(sequence, config.length)]
+    windows = _Windows.of(sequences, config.length)
     optimiser = torch.optim.AdamW(
         [
             {"params": [w for w in weights.values() if w.ndim > 1], "weight_decay": config.weight_decay},
@@ -47,7 +49,7 @@ def fit_sasrec(
     for _ in range(config.epochs):
         order = random.permutation(len(windows))
         for start in range(0, len(order), config.batch):
-            loss = _loss(torch, weights, config, [windows[i] for i in order[start : start + config.batch]])
+            loss = _loss(torch, weights, config, windows[order[start : start + config.batch]])
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
@@ -58,16 +60,43 @@ def fit_sasrec(
     return {name: weight.detach().numpy().copy() for name, weight in weights.items()}
 
 
-def _windows(sequence: Events, length: int) -> list[tuple[Events, int]]:
-    """(events before, target) of every item that the recommender names first: positions count back from the newest,
-    so that each target has its own view of the past."""
-    seen: set[int] = set()
-    found = []
-    for i, (row, kind) in enumerate(sequence):
-        if kind == RECOMMENDER and row not in seen:
-            found.append((sequence[max(0, i - length) : i], row))
-        seen.add(row)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """What was named before each target, oldest first, filled up with :data:`IGNORED` at the end: ``rows`` and
+    ``kinds`` int64, shape (n, length); ``sizes`` and ``targets`` int64, shape (n,)."""
+
+    rows: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    targets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sequences: Sequence[Events], length: int) -> _Windows:
+        """One window per item that the recommender names first: positions count back from the newest, so that each
+        target has its own view of the past."""
+        found = []
+        for sequence in sequences:
+            seen: set[int] = set()
+            for i, (row, kind) in enumerate(sequence):
+                if kind == RECOMMENDER and row not in seen:
+                    found.append((sequence[max(0, i - length) : i], row))
+                seen.add(row)
+        rows = np.full((len(found), length), IGNORED, dtype=np.int64)
+        kinds = np.zeros_like(rows)
+        for i, (events, _) in enumerate(found):
+            if events:
+                rows[i, : len(events)], kinds[i, : len(events)] = np.array(events).T
+        sizes = np.array([len(events) for events, _ in found], dtype=np.int64)
+        return cls(rows, kinds, sizes, np.array([target for _, target in found], dtype=np.int64))
+
+    def __getitem__(self, chosen: NDArray[np.int64]) -> _Windows:
+        """Some of them, no wider than their longest."""
+        sizes = self.sizes[chosen]
+        width = int(sizes.max(initial=0))
+        return _Windows(self.rows[chosen, :width], self.kinds[chosen, :width], sizes, self.targets[chosen])
+
+    def __len__(self) -> int:
+        return self.targets.size
 
 
 def _new_weights(torch: Any, config: SASRecConfig, n_items: int) -> dict[str, Any]:
@@ -109,15 +138,11 @@ def _new_weights(torch: Any, config: SASRecConfig, n_items: int) -> dict[str, An
     return weights
 
 
-def _loss(torch: Any, weights: Mapping[str, Any], config: SASRecConfig, batch: Sequence[tuple[Events, int]]) -> Any:
+def _loss(torch: Any, weights: Mapping[str, Any], config: SASRecConfig, batch: _Windows) -> Any:
     functional = torch.nn.functional
-    length = 1 + max(len(events) for events, _ in batch)
-    rows = torch.full((len(batch), length - 1), IGNORED)
-    kinds = torch.zeros((len(batch), length - 1), dtype=torch.long)
-    for i, (events, _) in enumerate(batch):
-        for j, (row, kind) in enumerate(events):
-            rows[i, j], kinds[i, j] = row, kind
-    sizes = torch.tensor([1 + len(events) for events, _ in batch])
+    length = 1 + batch.rows.shape[1]
+    rows, kinds = torch.from_numpy(batch.rows), torch.from_numpy(batch.kinds)
+    sizes = 1 + torch.from_numpy(batch.sizes)
     known = (rows >= 0)[:, :, None]
     named = (weights["items"][rows.clamp(min=0)] + weights["kinds"][kinds]) * known
     x = torch.cat([weights["start"].expand(len(batch), 1, -1), named], dim=1)
@@ -132,7 +157,7 @@ def _loss(torch: Any, weights: Mapping[str, Any], config: SASRecConfig, batch: S
         x = x + functional.dropout(inner @ part["down"].T + part["down_bias"], config.dropout)
     last = _norm(torch, x[torch.arange(len(batch)), sizes - 1], weights["norm"])
     logits = last @ weights["items"].T + weights["bias"]
-    return functional.cross_entropy(logits, torch.tensor([target for _, target in batch]))
+    return functional.cross_entropy(logits, torch.from_numpy(batch.targets))
 
 
 def _norm(torch: Any, x: Any, scale_shift: Any) -> Any:
