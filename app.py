@@ -59,10 +59,17 @@ def _eval() -> typer.Typer:
     return commands.app
 
 
+def _bench() -> typer.Typer:
+    from convrec.eval import commands_bench
+
+    return commands_bench.app
+
+
 GROUPS = (
     CommandGroup("data", "Catalogues and data sets: import, build, fetch, look.", _data),
     CommandGroup("models", "Model weights: list, pull, verify.", _models),
     CommandGroup("eval", "Measure recommenders and the agent.", _eval),
+    CommandGroup("bench", "How fast things are.", _bench),
 )
 
 

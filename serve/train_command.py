@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import time
 from pathlib import Path
@@ -15,7 +16,9 @@ from convrec.tools.recommenders.bi_encoder import ENCODER
 from convrec.tools.recommenders.fusion import FusedConfig
 from convrec.tools.recommenders.training import read_train, train_fused
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+log = logging.getLogger(__name__)
 
 
 def run_train(
@@ -67,7 +70,7 @@ def run_train(
             encoder=encoder,
             config=chosen,
             seed=seed,
-            report=lambda text: bar.update(task, description=text),
+            report=lambda text: _tell(bar, task, text),
             progress=lambda share: bar.update(task, completed=share),
         )
     took: dict[str, object] = {
@@ -75,3 +78,8 @@ def run_train(
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     return model, folder, took
+
+
+def _tell(bar: Progress, task: TaskID, text: str) -> None:
+    bar.update(task, description=text)
+    log.info("%s", text)  # where the output is no terminal there is no bar
