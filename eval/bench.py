@@ -61,9 +61,9 @@ def bench_rank(
     check_model(model, folder, setting, f"{dataset}-test")
     mapping = setting.item_map(model.item_ids or ())
     contexts = [mapping.context(case.context) for case in setting.cases.cases[:conversations]]
-    texts = _text_expert(model)
     if isinstance(model, Fused | BiEncoder):
         model.encoder = encoder
+    texts = _text_expert(model)
     embed, rank = [], []
     for context in contexts:
         began = time.perf_counter()

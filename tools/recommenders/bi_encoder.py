@@ -32,7 +32,7 @@ _SPEAKER = {"seeker": "User: ", "recommender": "System: "}
 
 
 class BiEncoderConfig(RecommenderConfig):
-    """Settings of the bi-encoder; the defaults keep training short on two cores (docs/results.md says what was tried)."""
+    """Settings of the bi-encoder; the defaults keep training short on two cores (docs/results.md: what was tried)."""
 
     epochs: int = Field(2, ge=1, description="passes over the training contexts")
     mention_contexts: int = Field(

@@ -196,8 +196,7 @@ class Fused(Recommender):
         return np.concatenate(values), np.concatenate(labels), [len(part) for part in labels]
 
     def _fit_trees(self, values: FloatArray, labels: NDArray[np.int8], sizes: list[int]) -> str:
-        lightgbm = require("lightgbm", "train", "the learned fusion")
-        config = self.config
+        lightgbm, config = _lightgbm(), self.config
         data = lightgbm.Dataset(values, labels, group=sizes, free_raw_data=True)
         settings = {
             "objective": "lambdarank",
@@ -245,8 +244,7 @@ class Fused(Recommender):
 
     def _trees(self) -> Any:
         if self._booster is None:
-            lightgbm = require("lightgbm", "train", "the learned fusion")
-            self._booster = lightgbm.Booster(model_str=self._model_text)
+            self._booster = _lightgbm().Booster(model_str=self._model_text)
         return self._booster
 
     def _parts(self) -> Mapping[str, Recommender]:
@@ -267,3 +265,12 @@ class Fused(Recommender):
     def _restore(self, arrays: Mapping[str, AnyArray]) -> None:
         self._model_text = arrays["trees"].tobytes().decode()
         self._priors = ItemPriors(arrays["popularity"], arrays["recent"], arrays["years"])
+
+
+def _lightgbm() -> Any:
+    try:
+        return require("lightgbm", "train", "the learned fusion")
+    except OSError as error:  # its wheel does not bring the OpenMP library
+        raise ModelError(
+            f"LightGBM cannot be loaded ({error}). On Debian or Ubuntu: apt-get install libgomp1"
+        ) from error

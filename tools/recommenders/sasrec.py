@@ -117,8 +117,9 @@ class SASRec(Recommender):
 def _normalised(x: FloatArray, scale_shift: FloatArray) -> FloatArray:
     """Layer norm; ``scale_shift``: shape (2, dimension)."""
     centred = x - x.mean(axis=-1, keepdims=True)
-    out: FloatArray = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + np.float32(_EPSILON))
-    return out * scale_shift[0] + scale_shift[1]
+    spread = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + np.float32(_EPSILON))
+    out: FloatArray = centred / spread * scale_shift[0] + scale_shift[1]
+    return out
 
 
 def _attention(x: FloatArray, part: Mapping[str, NDArray[np.float32]], heads: int, blocked: FloatArray) -> FloatArray:

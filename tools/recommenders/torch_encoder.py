@@ -162,7 +162,7 @@ def fit_bi_encoder(
     encoder.freeze(config.frozen_layers)
     table = torch.nn.Parameter(torch.from_numpy(encoder.encode(documents, DOCUMENT_TOKENS)))
     bias = torch.nn.Parameter(torch.zeros(len(documents)))
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [parameter for _, parameter in encoder.tuned()], "lr": config.encoder_rate},
         {"params": [table], "lr": config.table_rate, "weight_decay": 0.0},
         {"params": [bias], "lr": config.bias_rate, "weight_decay": 0.0},
