@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from convrec.core.errors import DatasetError
-from convrec.tools.datasets import Dialogue, Mention, Message, RedialData, json_lines, mentions_of
+from convrec.tools.datasets import Dialogue, Mention, Message, RedialData, json_lines
 from convrec.tools.recommenders.data import recommendations
 from convrec.tools.recommenders.text import content_tokens, plain_words
+from convrec.tools.recommenders.training_sets import redial_dialogues
 
 _IMDB = re.compile(r"tt(\d{7,9})")
 _WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*")
@@ -68,18 +69,13 @@ def read_training(data: RedialData, *, with_valid: bool) -> Training:
             number_of[str(record["movieId"])] = int(found[1])
     if not number_of:
         raise DatasetError(f"{data.folder}: its items have no IMDb ids. Run: convrec data fetch redial")
-    dialogues = data.dialogues("train")
-    sequences = dict(data.train_sequences())
-    if with_valid:
-        valid = data.dialogues("valid")
-        dialogues += valid
-        sequences |= {dialogue.id: mentions_of(dialogue) for dialogue in valid}
+    sequences, dialogues = redial_dialogues(data, with_valid=with_valid)
     row_of_number = {number: row for row, number in enumerate(sorted(set(number_of.values())))}
     return Training(
         numbers=tuple(row_of_number),
         row_of={item: row_of_number[number] for item, number in number_of.items()},
-        sequences=tuple(sequences[key] for key in sorted(sequences, key=int)),
-        dialogues=tuple(sorted(dialogues, key=lambda dialogue: int(dialogue.id))),
+        sequences=tuple(sequences.values()),
+        dialogues=tuple(dialogues),
     )
 
 

@@ -7,27 +7,33 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from convrec.tools.datasets import Dialogue, InspiredData, RedialData, json_lines, mentions_of
+from convrec.tools.datasets import Dialogue, InspiredData, Mention, RedialData, json_lines, mentions_of
 from convrec.tools.recommenders.data import ItemDetails, TrainData
 
 
 def redial_train(data: RedialData, *, with_valid: bool = False) -> TrainData:
-    """All training dialogues of ReDial, oldest first (its ids grow with time). ``with_valid``: the validation split
-    too, for a final fit whose settings are already chosen."""
+    """All training dialogues of ReDial, oldest first. ``with_valid``: the validation split too, for a final fit whose
+    settings are already chosen."""
+    sequences, dialogues = redial_dialogues(data, with_valid=with_valid)
+    return TrainData.from_mentions(
+        [item.id for item in data.items()],
+        list(sequences.values()),
+        sequence_ids=list(sequences),
+        dialogues=dialogues,
+        details=item_details(data),
+    )
+
+
+def redial_dialogues(data: RedialData, *, with_valid: bool) -> tuple[dict[str, tuple[Mention, ...]], list[Dialogue]]:
+    """(mentions by dialogue id, the dialogues known in full), both oldest first: ReDial's ids grow with time."""
     dialogues = data.dialogues("train")
     sequences = dict(data.train_sequences())
     if with_valid:
         valid = data.dialogues("valid")
         dialogues += valid
         sequences |= {dialogue.id: mentions_of(dialogue) for dialogue in valid}
-    order = sorted(sequences, key=int)
-    return TrainData.from_mentions(
-        [item.id for item in data.items()],
-        [sequences[key] for key in order],
-        sequence_ids=order,
-        dialogues=sorted(dialogues, key=lambda dialogue: int(dialogue.id)),
-        details=item_details(data),
-    )
+    ordered = {key: sequences[key] for key in sorted(sequences, key=int)}
+    return ordered, sorted(dialogues, key=lambda dialogue: int(dialogue.id))
 
 
 def inspired_train(data: InspiredData, *, with_valid: bool = False) -> TrainData:
