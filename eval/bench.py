@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from convrec.core.errors import RequestError
-from convrec.eval.item_models import check_model
+from convrec.eval.item_models import check_model, give_encoder
 from convrec.eval.item_settings import item_setting
 from convrec.eval.metrics import top_k
 from convrec.tools.recommenders.bi_encoder import BiEncoder
@@ -61,8 +61,7 @@ def bench_rank(
     check_model(model, folder, setting, f"{dataset}-test")
     mapping = setting.item_map(model.item_ids or ())
     contexts = [mapping.context(case.context) for case in setting.cases.cases[:conversations]]
-    if isinstance(model, Fused | BiEncoder):
-        model.encoder = encoder
+    give_encoder(model, encoder)
     texts = _text_expert(model)
     embed, rank = [], []
     for context in contexts:

@@ -45,13 +45,18 @@ def load_models(
         free = [name for name in (model.name, folder.resolve().name) if name not in out and name not in taken]
         if not free:
             raise RequestError("model", str(folder), "Another row has the name of this folder: rename the folder.")
-        if encoder is not None:
-            if isinstance(model, _Encoding):
-                model.encoder = encoder
-            elif isinstance(model, ContentEmbedding):
-                model.embed = MiniLMEmbedder(encoder).embed
+        give_encoder(model, encoder)
         out[free[0]] = Mapped(model, setting.item_map(model.item_ids or ()))
     return out
+
+
+def give_encoder(model: Recommender, encoder: Path | None) -> None:
+    """Hand the sentence encoder in folder ``encoder`` to a recommender that needs one."""
+    if encoder is not None:
+        if isinstance(model, _Encoding):
+            model.encoder = encoder
+        elif isinstance(model, ContentEmbedding):
+            model.embed = MiniLMEmbedder(encoder).embed
 
 
 def check_model(model: Recommender, folder: Path, setting: Setting, evaluated: str) -> None:

@@ -65,6 +65,7 @@ class Recommender(ABC):
         self.n_train: int | None = None
         """Training sequences it was fitted on; None for saves that do not tell."""
         self.info: dict[str, Any] = {}
+        self._rows: tuple[tuple[str, ...] | None, dict[str, int]] | None = None
         self.progress: Callable[[float], None] = lambda share: None
         """Told the share of a long fit that is done, 0..1."""
 
@@ -95,6 +96,13 @@ class Recommender(ABC):
         if self.item_ids is None:
             raise ModelError(f"the recommender {self.name} knows nothing yet: call fit(train) or load(folder) first.")
         return len(self.item_ids)
+
+    @property
+    def row_of(self) -> Mapping[str, int]:
+        """Row by item id; made once for each set of items."""
+        if self._rows is None or self._rows[0] is not self.item_ids:
+            self._rows = self.item_ids, {item: row for row, item in enumerate(self.item_ids or ())}
+        return self._rows[1]
 
     def save(self, folder: Path) -> None:
         """Write arrays and manifest to ``folder``, which appears at once and whole, in place of an older save.

@@ -89,7 +89,6 @@ class Fused(Recommender):
         self.encoder, self.work, self.report = encoder, work, report
         self._experts: dict[str, Recommender] = {}
         self._booster: Any = None
-        self._row_of: dict[str, int] | None = None
 
     def experts(self) -> Mapping[str, Recommender]:
         """The fitted experts by name."""
@@ -115,14 +114,15 @@ class Fused(Recommender):
             ]
             halves = [sum(blocks[: len(blocks) // 2], ()), sum(blocks[len(blocks) // 2 :], ())]
             parts = {name: halves if name in self.config.costly else blocks for name in self.config.experts}
+            without = {part: train.without(part) for part in {*blocks, *halves}}
             total = sum(map(len, parts.values())) + len(parts)
             done = 0
             for name, held_out in parts.items():
                 for number, part in enumerate(held_out):
                     self.report(f"{name}: fitting without part {number + 1} of {len(held_out)}")
-                    self._fitted(name, train.without(part), work / f"{name}-{number}", done / total, 1 / total)
+                    self._fitted(name, without[part], work / f"{name}-{number}", done / total, 1 / total)
                     done += 1
-            values, labels, sizes = self._training_cases(train, blocks, parts, work)
+            values, labels, sizes = self._training_cases(train, blocks, parts, without, work)
             self.report(f"fusion: {len(sizes)} cases, {len(labels)} candidates")
             self._model_text = self._fit_trees(values, labels, sizes)
             del values
@@ -131,7 +131,7 @@ class Fused(Recommender):
                 self._experts[name] = self._fitted(name, train, work / f"{name}-all", done / total, 1 / total)
                 done += 1
             self._priors = ItemPriors.of(train, self.config.half_life)
-            self._booster = self._row_of = None
+            self._booster = None
 
     def _fitted(self, name: str, train: TrainData, folder: Path, at: float, share: float) -> Recommender:
         """The expert fitted on ``train``; taken from ``folder`` when the same was fitted before."""
@@ -160,6 +160,7 @@ class Fused(Recommender):
         train: TrainData,
         blocks: Sequence[tuple[str, ...]],
         parts: Mapping[str, Sequence[tuple[str, ...]]],
+        without: Mapping[tuple[str, ...], TrainData],
         work: Path,
     ) -> tuple[FloatArray, NDArray[np.int8], list[int]]:
         """Features, labels and group sizes over all blocks; a case's pool is thinned to all gold and some others."""
@@ -180,7 +181,7 @@ class Fused(Recommender):
             for name, held_out in parts.items():
                 at = next(i for i, part in enumerate(held_out) if block[0] in part) if block else 0
                 experts[name] = self._with_encoder(RECOMMENDERS[name].load(work / f"{name}-{at}"))
-            priors = ItemPriors.of(train.without(block), self.config.half_life)
+            priors = ItemPriors.of(without[block], self.config.half_life)
             found = self._features([case.context for case in cases], experts, priors, row_of)
             for case, features in zip(cases, found, strict=True):
                 gold = np.isin(features.rows, case.gold)
@@ -229,9 +230,7 @@ class Fused(Recommender):
             yield from case_features(batch, scores, depth, priors, row_of, self.config.popular)
 
     def _cases(self, contexts: Sequence[Context]) -> list[CaseFeatures]:
-        if self._row_of is None:
-            self._row_of = {item: row for row, item in enumerate(self.item_ids or ())}
-        return list(self._features(contexts, self.experts(), self._priors, self._row_of))
+        return list(self._features(contexts, self.experts(), self._priors, self.row_of))
 
     def _score(self, contexts: Sequence[Context]) -> FloatArray:
         out = np.full((len(contexts), self.n_items), NEVER, dtype=np.float32)

@@ -49,10 +49,6 @@ class SASRec(Recommender):
     Config: ClassVar[type[RecommenderConfig]] = SASRecConfig
     config: SASRecConfig
 
-    def __init__(self, config: RecommenderConfig | None = None, *, seed: int = 0) -> None:
-        super().__init__(config, seed=seed)
-        self._row_of: dict[str, int] | None = None
-
     def _fit(self, train: TrainData) -> None:
         from convrec.tools.recommenders.torch_sasrec import fit_sasrec  # noqa: PLC0415 -- torch, for training only
 
@@ -63,7 +59,6 @@ class SASRec(Recommender):
         self._weights: Mapping[str, FloatArray] = fit_sasrec(
             self.config, sequences, train.n_items, seed=self.seed, progress=self.progress
         )
-        self._row_of = None
 
     def _score(self, contexts: Sequence[Context]) -> FloatArray:
         events = [self._events(context)[-self.config.length :] for context in contexts]
@@ -72,13 +67,12 @@ class SASRec(Recommender):
         return scores
 
     def _events(self, context: Context) -> Events:
-        if self._row_of is None:
-            self._row_of = {item: row for row, item in enumerate(self.item_ids or ())}
+        row_of = self.row_of
         said = [
-            (self._row_of[item], int(message.speaker == "recommender"))
+            (row_of[item], int(message.speaker == "recommender"))
             for message in context.messages
             for item in message.mentions
-            if item in self._row_of
+            if item in row_of
         ]
         located = {row for row, _ in said}
         return [(row, 0) for row in context.named.tolist() if row not in located] + said
@@ -111,7 +105,6 @@ class SASRec(Recommender):
 
     def _restore(self, arrays: Mapping[str, AnyArray]) -> None:
         self._weights = arrays
-        self._row_of = None
 
 
 def _normalised(x: FloatArray, scale_shift: FloatArray) -> FloatArray:
