@@ -52,8 +52,10 @@ def open_store(settings: Settings, embedder: Embedder) -> VectorStore:
     return ChromaStore(settings.memory_path, embedder)
 
 
-def open_agent(settings: Settings) -> Agent:
+def open_agent(settings: Settings, *, sessions: SessionStore | None = None) -> Agent:
     """A ready agent. Models are loaded at first use or by ``agent.warm()``.
+
+    ``sessions``: where conversations are kept, the agent's to close; None: in the settings' home folder.
 
     Raises:
         ConvrecError: what is missing, with the command that brings it.
@@ -76,7 +78,7 @@ def open_agent(settings: Settings) -> Agent:
         info=info,
         catalogue=catalogue,
         preferences=PreferenceMemory(open_store(settings, embedder), embedder),
-        sessions=SessionStore(settings.sessions_path),
+        sessions=sessions or SessionStore(settings.sessions_path),
         toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index, rank_pack=settings.rank_pack),
         settings=settings.turn,
         llm=resolved.llm,
