@@ -57,6 +57,26 @@ class TurnSettings(Section):
     max_message_chars: int = Field(4000, ge=100, description="longest user message accepted")
 
 
+class ServerSettings(Section):
+    """How the HTTP API guards itself. See docs/api.md."""
+
+    keys: Literal["auto", "required", "off"] = Field(
+        "auto", description="whether callers need a key; auto: as soon as `convrec keys create` was run once"
+    )
+    cors_origins: tuple[str, ...] = Field((), description="web pages that may call from a browser; none by default")
+    rate_limit: str = Field("120/minute", description="requests per key, as '120/minute'; empty: no limit")
+    rate_storage: str = Field("memory://", description="where requests are counted; redis://... for several servers")
+    max_body: int = Field(1 << 20, ge=1024, description="largest request body, bytes")
+    body_timeout_s: float = Field(30.0, gt=0, description="longest wait for a request's body, seconds")
+    turn_timeout_s: float = Field(120.0, gt=0, description="longest time for one turn, waiting included, seconds")
+    turns_at_once: int = Field(0, ge=0, le=256, description="turns that run at once; 0: four per core, at most 8")
+    max_waiting: int = Field(256, ge=0, description="turns that may wait for a place; more are answered with 429")
+    shutdown_s: int = Field(30, ge=0, description="how long running turns may go on after SIGTERM, seconds")
+    log_format: Literal["json", "text"] = Field("json", description="lines of the request log")
+    log_text: bool = Field(False, description="write users' messages into the request log")
+    otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector, as http://127.0.0.1:4317; none: off")
+
+
 class Settings(BaseSettings):
     """All settings of one process. Immutable; built once in ``app.py`` and passed down."""
 
@@ -85,6 +105,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     memory: MemorySettings = MemorySettings()
     turn: TurnSettings = TurnSettings()
+    server: ServerSettings = ServerSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -112,6 +133,10 @@ class Settings(BaseSettings):
     @property
     def memory_path(self) -> Path:
         return self.home / "memory"
+
+    @property
+    def keys_path(self) -> Path:
+        return self.home / "keys.json"
 
     @property
     def sessions_path(self) -> Path:
