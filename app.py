@@ -53,6 +53,12 @@ def _models() -> typer.Typer:
     return commands_models.app
 
 
+def _keys() -> typer.Typer:
+    from convrec.serve import commands_keys
+
+    return commands_keys.app
+
+
 def _eval() -> typer.Typer:
     from convrec.eval import commands
 
@@ -68,6 +74,7 @@ def _bench() -> typer.Typer:
 GROUPS = (
     CommandGroup("data", "Catalogues and data sets: import, build, fetch, look.", _data),
     CommandGroup("models", "Model weights: list, pull, verify.", _models),
+    CommandGroup("keys", "Keys of the HTTP API: create, list, revoke.", _keys),
     CommandGroup("eval", "Measure recommenders and the agent.", _eval),
     CommandGroup("bench", "How fast things are.", _bench),
 )
