@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 from convrec.core.errors import CatalogueError
 from convrec.core.items import FieldValue, FloatArray, Item, RowArray
+from convrec.core.recent import Recent
 from convrec.tools.catalogue_file import Manifest, attach, damaged, manifest_in
 from convrec.tools.catalogue_sql import column, compile_sql, tag_table, utf8
 from convrec.tools.predicates import Expr, check
@@ -56,6 +57,10 @@ class TagMatrix:
     matrix: csr_matrix
 
 
+RECENT_ITEMS, RECENT_ROWS = 4096, 32_768
+"""Records and rows of ids that are kept in memory, those used longest ago go first."""
+
+
 class Catalogue:
     """Items with typed fields: look-up, hard filters, columns for the recommenders. Safe to share between threads."""
 
@@ -71,6 +76,9 @@ class Catalogue:
         self._year_field = year.name if year else "year"
         self._lock = threading.RLock()
         self._cache: dict[tuple[str, str], Any] = {}
+        # A conversation asks for the same few records again and again; a query takes milliseconds.
+        self._recent_items: Recent[int, Item] = Recent(RECENT_ITEMS)
+        self._recent_rows: Recent[str, int] = Recent(RECENT_ROWS)
         fields = "".join(f", i.{column(spec)}" for spec in self.schema.fields)
         self._select = f"SELECT i.row, i.id, i.title{fields} FROM cat.items i"  # noqa: S608
 
@@ -114,14 +122,17 @@ class Catalogue:
         outside = [row for row in wanted if not 0 <= row < self.size]
         if outside:
             raise CatalogueError(f"row {outside[0]} is outside 0..{self.size - 1} of catalogue {self.name!r}")
-        if not wanted:
-            return []
-        if len(wanted) == 1:  # a plain comparison reads one block
-            records = self._run(f"{self._select} WHERE i.row = ?", wanted).fetchall()
-        else:
-            join = "JOIN (SELECT DISTINCT unnest(?::INTEGER[]) AS row) w ON i.row = w.row"
-            records = self._run(f"{self._select} {join}", [wanted]).fetchall()
-        by_row = {item.row: item for item in map(self._item, records)}
+        by_row = self._recent_items.get(wanted)
+        missing = [row for row in dict.fromkeys(wanted) if row not in by_row]
+        if missing:
+            if len(missing) == 1:  # a plain comparison reads one block
+                records = self._run(f"{self._select} WHERE i.row = ?", missing).fetchall()
+            else:
+                join = "JOIN (SELECT DISTINCT unnest(?::INTEGER[]) AS row) w ON i.row = w.row"
+                records = self._run(f"{self._select} {join}", [missing]).fetchall()
+            read = {item.row: item for item in map(self._item, records)}
+            self._recent_items.put(read)
+            by_row |= read
         return [by_row[row] for row in wanted]
 
     def item(self, row: int) -> Item:
@@ -130,17 +141,20 @@ class Catalogue:
 
     def row_of(self, item_id: str) -> int | None:
         """The row of the item with that id, None when there is none."""
-        if not utf8(item_id):
-            return None
-        found = self._run("SELECT row FROM cat.items WHERE id = ?", [item_id]).fetchone()
-        return None if found is None else int(found[0])
+        return self.rows_of([item_id])[0]
 
     def rows_of(self, item_ids: Sequence[str]) -> list[int | None]:
         """The rows of several items in one query, in the order asked; None for an id the catalogue has not."""
-        asked = [item_id for item_id in item_ids if utf8(item_id)]
-        if not asked:
-            return [None] * len(item_ids)
-        found = dict(self._run("SELECT id, row FROM cat.items WHERE id IN (SELECT unnest(?))", [asked]).fetchall())
+        found = self._recent_rows.get(item_ids)
+        missing = [item_id for item_id in dict.fromkeys(item_ids) if item_id not in found and utf8(item_id)]
+        if missing:
+            if len(missing) == 1:
+                rows = self._run("SELECT id, row FROM cat.items WHERE id = ?", missing).fetchall()
+            else:
+                rows = self._run("SELECT id, row FROM cat.items WHERE id IN (SELECT unnest(?))", [missing]).fetchall()
+            read = {str(item_id): int(row) for item_id, row in rows}
+            self._recent_rows.put(read)
+            found |= read
         return [found.get(item_id) for item_id in item_ids]
 
     def find_names(self, norms: Sequence[str]) -> list[NameHit]:
@@ -229,6 +243,8 @@ class Catalogue:
         with self._lock:
             self._cache.clear()
             self._connection.close()
+        self._recent_items.clear()
+        self._recent_rows.clear()
 
     def _run(self, sql: str, params: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         try:

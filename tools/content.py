@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from convrec.core.items import FloatArray
@@ -33,6 +34,10 @@ class ContentConfig(BaseModel):
     """Weight of the mean in the shrunk quality score, in reviews."""
 
 
+_Field: TypeAlias = tuple[float, sparse.csr_matrix, sparse.csr_matrix]
+"""Weight, TF-IDF by item, the same by tag."""
+
+
 @dataclass(slots=True)
 class ContentModel:
     """Item-item similarity from tags (TF-IDF cosine per field, Salton & Buckley 1988) and nearness in time.
@@ -42,7 +47,7 @@ class ContentModel:
 
     catalogue: Catalogue
     config: ContentConfig = field(default_factory=ContentConfig)
-    _matrices: list[tuple[float, sparse.csr_matrix]] | None = field(init=False, default=None)
+    _matrices: list[_Field] | None = field(init=False, default=None)
     _priors: tuple[FloatArray, FloatArray] | None = field(init=False, default=None)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -56,8 +61,8 @@ class ContentModel:
             return np.zeros(n, dtype=np.float32)
         per_row = np.zeros((len(rows), n), dtype=np.float32)
         total = 0.0
-        for weight, matrix in self._tag_matrices():
-            per_row += weight * np.asarray((matrix[list(rows)] @ matrix.T).todense(), dtype=np.float32)
+        for weight, matrix, transposed in self._tag_matrices():
+            per_row += weight * np.asarray((matrix[list(rows)] @ transposed).todense(), dtype=np.float32)
             total += weight
         if self.config.year > 0 and (spec := self.catalogue.schema.by_role(Role.YEAR)):
             years = self.catalogue.numeric(spec.name)
@@ -77,13 +82,13 @@ class ContentModel:
         """Quality shrunk to the catalogue's mean where reviews are few, float32 (n,), 0..1; the mean where unknown."""
         return self._prior_arrays()[1]
 
-    def _tag_matrices(self) -> list[tuple[float, sparse.csr_matrix]]:
+    def _tag_matrices(self) -> list[_Field]:
         with self._lock:
             if self._matrices is None:
                 self._matrices = self._build()
             return self._matrices
 
-    def _build(self) -> list[tuple[float, sparse.csr_matrix]]:
+    def _build(self) -> list[_Field]:
         weights = {
             Role.CATEGORY: self.config.category,
             Role.KEYWORDS: self.config.keywords,
@@ -92,7 +97,7 @@ class ContentModel:
         }
         schema = self.catalogue.schema
         people = [spec for spec in schema.people() if spec.type is FieldType.TAGS]
-        out: list[tuple[float, sparse.csr_matrix]] = []
+        out: list[_Field] = []
         for spec in schema.fields:
             weight = self.config.person / max(len(people), 1) if spec in people else weights.get(spec.role, 0.0)
             if spec.type is not FieldType.TAGS or weight <= 0:
@@ -105,7 +110,8 @@ class ContentModel:
             scaled = matrix @ sparse.diags(idf)
             norms = np.sqrt(np.asarray(scaled.multiply(scaled).sum(axis=1)).ravel())
             scaled = sparse.diags(1.0 / np.maximum(norms, 1e-9)) @ scaled
-            out.append((weight, sparse.csr_matrix(scaled, dtype=np.float32)))
+            rows = sparse.csr_matrix(scaled, dtype=np.float32)
+            out.append((weight, rows, rows.T.tocsr()))  # turned once: each product would do it again
         return out
 
     def _prior_arrays(self) -> tuple[FloatArray, FloatArray]:
