@@ -1,0 +1,1 @@
+"""Suites: behaviour of a whole agent, case by case, against stated thresholds."""
