@@ -54,13 +54,13 @@ def cikm_setting(data: RedialData | InspiredData, redial: RedialData | None = No
         DatasetError: the files are missing (the publishers do not serve them) or not of the expected form.
     """
     rows_path, entities_path = (data.folder / part for part in _FILES[_name(data)])
-    universe, name_of = _universe(entities_path)
-    entity = link_entities(data.items(), _dbpedia(data), universe)
+    universe, name_of = universe_of(entities_path)
+    entity = link_entities(data.items(), dbpedia_links(data), universe)
     try:
         cases = _cases([record for _, record in json_lines(rows_path)], universe, name_of, spellings(data, entity))
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{rows_path} or {entities_path}: not the expected form ({error!r}).") from error
-    return _setting(cases, data, redial, universe, entity)
+    return entity_setting(cases, data, redial, universe, entity)
 
 
 def inspired_valid_setting(data: InspiredData, redial: RedialData | None = None) -> Setting:
@@ -72,8 +72,8 @@ def inspired_valid_setting(data: InspiredData, redial: RedialData | None = None)
     Raises:
         DatasetError: as for :func:`cikm_setting`.
     """
-    universe, _ = _universe(data.folder / _FILES["inspired"][1])
-    entity = link_entities(data.items(), _dbpedia(data), universe)
+    universe = inspired_universe(data)
+    entity = link_entities(data.items(), dbpedia_links(data), universe)
     dialogues = [renamed(dialogue, entity, drop=True) for dialogue in data.dialogues("valid")]
     found = walk(dialogues, {name: row for row, name in enumerate(universe)}, "novel")
     titled = _rows_titled(universe)
@@ -83,10 +83,10 @@ def inspired_valid_setting(data: InspiredData, redial: RedialData | None = None)
         gold = _rows(row for row in case.gold.tolist() if _title(universe[row]) not in titles)
         if gold.size:
             kept.append(replace(case, gold=gold, excluded=_twins(titles, titled)))
-    return _setting(replace(found, cases=tuple(kept)), data, redial, universe, entity, INSPIRED_VALID)
+    return entity_setting(replace(found, cases=tuple(kept)), data, redial, universe, entity, INSPIRED_VALID)
 
 
-def _setting(
+def entity_setting(
     cases: Cases,
     data: RedialData | InspiredData,
     redial: RedialData | None,
@@ -94,6 +94,7 @@ def _setting(
     entity: Mapping[str, str],
     note: str = "",
 ) -> Setting:
+    """``universe``: the items of the cases; ``entity``: DBpedia name by item id of the data set."""
     if isinstance(data, RedialData):
         train = redial_train(data)
         spaces = {"ReDial": frozenset(train.item_ids)}
@@ -105,7 +106,7 @@ def _setting(
         spaces["ReDial"] = frozenset(item.id for item in redial.items())
         same = inspired_in_redial(redial, data)
         also: dict[str, list[str]] = defaultdict(list)
-        for item, name in link_entities(redial.items(), _dbpedia(redial), universe).items():
+        for item, name in link_entities(redial.items(), dbpedia_links(redial), universe).items():
             also[name].append(item)
         for name in universe:
             ours = known_as.get(name, [])
@@ -113,7 +114,12 @@ def _setting(
     return Setting(cases, tuple(universe), known_as, train, spaces, note)
 
 
-def _universe(path: Path) -> tuple[list[str], dict[int, str]]:
+def inspired_universe(data: InspiredData) -> list[str]:
+    """The 1,123 entities that I-cikm ranks."""
+    return universe_of(data.folder / _FILES["inspired"][1])[0]
+
+
+def universe_of(path: Path) -> tuple[list[str], dict[int, str]]:
     """(entities that are items, in the order of their file; name of every entity by its number)."""
     entities = json_object(path)
     try:
@@ -142,14 +148,15 @@ def _cases(
         if gold.size == 0:
             continue
         texts = [str(text) for text in record["context"]]
-        context = _context(texts, [key for key in before if key in row_of], row_of, typed)
+        context = entity_context(texts, [key for key in before if key in row_of], row_of, typed)
         cases.append(Case(number, str(record["dialog_id"]), len(texts), context, gold, _twins(titles, titled)))
     return Cases("cikm", len(dialogues), tuple(cases), len(universe))
 
 
-def _context(
+def entity_context(
     texts: Sequence[str], before: Sequence[str], row_of: Mapping[str, int], typed: Mapping[str, Sequence[Spelling]]
 ) -> Context:
+    """``texts``: oldest first, the last is the seeker's; ``before``: what they name; ``typed``: how that is typed."""
     found = located(texts, {key: typed[key] for key in before})
     order = dict.fromkeys(before)
     for names in found:
@@ -204,7 +211,8 @@ def _name(data: RedialData | InspiredData) -> str:
     return "redial" if isinstance(data, RedialData) else "inspired"
 
 
-def _dbpedia(data: RedialData | InspiredData) -> dict[str, str]:
+def dbpedia_links(data: RedialData | InspiredData) -> dict[str, str]:
+    """DBpedia name by item id, for the items that have one."""
     key = "movieId" if isinstance(data, RedialData) else "name"
     records = (record for _, record in json_lines(data.folder / "items.jsonl.gz"))
     return {str(record[key]): str(record["dbpedia"]) for record in records if record.get("dbpedia")}

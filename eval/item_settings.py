@@ -10,6 +10,7 @@ from convrec.core.errors import RequestError
 from convrec.eval.cikm import cikm_setting, inspired_valid_setting
 from convrec.eval.mapped import Setting
 from convrec.eval.protocols import Protocol, walk
+from convrec.eval.unicrs import unicrs_setting
 from convrec.tools.datasets import InspiredData, RedialData, Split
 from convrec.tools.recommenders.training_sets import joint_train, redial_train
 
@@ -28,11 +29,18 @@ def item_setting(
         RequestError: the combination is none of a published protocol or of one for choosing settings.
         DatasetError: a data set is missing or damaged.
     """
-    if protocol == "cikm" and split != "test":
-        raise RequestError("split", split, "The protocol cikm has a test split only; choose settings with novel.")
+    if protocol in ("cikm", "unicrs") and split != "test":
+        raise RequestError(
+            "split", split, f"The protocol {protocol} has a test split only; choose settings with novel."
+        )
     if dataset == "redial":
         redial = RedialData(datasets / "redial")
-        setting = cikm_setting(redial) if protocol == "cikm" else _walked(redial, protocol, split)
+        if protocol == "cikm":
+            setting = cikm_setting(redial)
+        elif protocol == "unicrs":
+            setting = unicrs_setting(redial)
+        else:
+            setting = _walked(redial, protocol, split)
         if train_on == "joint":
             setting = replace(setting, train=joint_train(redial, InspiredData(datasets / "inspired")))
         return setting, redial.variant
@@ -40,13 +48,15 @@ def item_setting(
     other = RedialData(datasets / "redial") if with_models or train_on == "joint" else None
     if protocol == "cikm":
         setting = cikm_setting(data, other)
+    elif protocol == "unicrs":
+        setting = unicrs_setting(data, other)
     elif protocol == "novel" and split == "valid":
         setting = inspired_valid_setting(data, other)
     else:
         raise RequestError(
             "protocol",
             protocol,
-            "INSPIRED's annotation is too noisy for it; choose: cikm (or novel with split valid, to choose settings).",
+            "INSPIRED's annotation is too noisy for it; choose: cikm, unicrs (or novel with split valid, for settings).",
         )
     if train_on == "joint" and other is not None:
         setting = replace(setting, train=joint_train(other, data))

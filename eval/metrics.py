@@ -6,7 +6,8 @@ counts as misses and changes no denominator. Every function states its denominat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from convrec.core.items import BoolArray, FloatArray, RowArray
@@ -19,6 +20,30 @@ PAD = -1
 """Fills the end of a list that is shorter than k."""
 BOOTSTRAP_ROUNDS = 2000
 """Resamples per interval: the ends of a 95 % interval then vary by well under a tenth of its width."""
+
+
+HEAD_SHARE = 0.2
+"""The most popular fifth of the items is the head, the others are the long tail (the 80/20 rule)."""
+MANY = 10**9
+BEFORE = ((1, 2), (3, 5), (6, 10), (11, 20), (21, MANY))
+"""Groups by how many messages were said before, both ends inside."""
+
+
+class Answered(Protocol):
+    """What the seeker of a dialogue said afterwards."""
+
+    @property
+    def n_messages(self) -> int: ...
+
+    @property
+    def reward(self) -> Mapping[int, float]: ...
+
+
+class Utility(NamedTuple):
+    """Success rate and reward per dialogue length."""
+
+    sr: float
+    rdl: float
 
 
 def top_k(scores: FloatArray, k: int) -> RowArray:
@@ -121,6 +146,67 @@ def by_named(ranks: Ints, gold_case: Ints, n_named: Ints, k: int) -> dict[str, t
         inside = ranks[group == number]
         out[label] = (int(inside.size), recall(inside, k) if inside.size else None)
     return out
+
+
+def by_before(ranks: Ints, gold_case: Ints, n_before: Ints, k: int) -> dict[str, tuple[int, float | None]]:
+    """(gold mentions, recall@k) by how many messages come before the case (:data:`BEFORE`); recall None without gold.
+
+    ``n_before``: int64, shape (n_cases,).
+    """
+    before = n_before[gold_case]
+    out: dict[str, tuple[int, float | None]] = {}
+    for low, high in BEFORE:
+        inside = ranks[(before >= low) & (before <= high)]
+        label = f"{low}+" if high == MANY else f"{low}-{high}"
+        out[label] = (int(inside.size), recall(inside, k) if inside.size else None)
+    return out
+
+
+def by_decile(ranks: Ints, gold_rows: RowArray, popularity: Ints, k: int) -> dict[str, tuple[int, float]]:
+    """(gold mentions, recall@k) of ten groups of gold mentions, from the least to the most popular items. The groups
+    are as equal as can be; ties go by row. The label tells the popularity from and to. Fewer than ten: {}."""
+    if ranks.size < 10:
+        return {}
+    counts = popularity[gold_rows]
+    order = np.lexsort((gold_rows, counts))
+    out: dict[str, tuple[int, float]] = {}
+    for number, group in enumerate(np.array_split(order, 10), 1):
+        label = f"{number}: {counts[group].min()}-{counts[group].max()}"
+        out[label] = (int(group.size), recall(ranks[group], k))
+    return out
+
+
+def long_tail(popularity: Ints) -> BoolArray:
+    """Which items are no head: all but the most popular fifth of the catalogue (ties: lower row first); shape
+    (n_items,)."""
+    tail = np.ones(popularity.size, dtype=np.bool_)
+    tail[np.lexsort((np.arange(popularity.size), -popularity))[: round(HEAD_SHARE * popularity.size)]] = False
+    return tail
+
+
+def tail_hits(ranks: Ints, gold_rows: RowArray, popularity: Ints, k: int) -> float | None:
+    """Gold mentions found in the top ``k`` whose item is in the long tail / all found. None found: None."""
+    hits = gold_rows[_found(ranks, k)]
+    return float(long_tail(popularity)[hits].mean()) if hits.size else None
+
+
+def utility(first: RowArray, gold: Sequence[RowArray], dialogue: Ints, answers: Sequence[Answered]) -> Utility | None:
+    """Success rate and reward per dialogue length (Bernard & Balog, 2025; Kostric & Balog, SIGIR 2026).
+
+    A case succeeds when its item at rank 1 is one of the case's gold items and the seeker said afterwards to have
+    liked or seen it. Success rate: dialogues with such a case / all dialogues. Reward per dialogue length: mean over
+    all dialogues of the sum of rewards / messages of the dialogue. No questionnaires: None.
+
+    ``first``: row at rank 1 of each case, :data:`PAD` for none; ``dialogue``: number of each case's dialogue.
+    """
+    if not answers:
+        return None
+    rewards = np.zeros(len(answers))
+    for row, right, number in zip(first.tolist(), gold, dialogue.tolist(), strict=True):
+        if row != PAD and row in right:
+            rewards[number] += answers[number].reward.get(row, 0.0)
+    lengths = np.array([max(given.n_messages, 1) for given in answers])
+    return Utility(float((rewards > 0).mean()), float((rewards / lengths).mean()))
 
 
 def bootstrap_recall(
