@@ -206,7 +206,7 @@ class Answerer:
 
     def _slate(self, turn: Turn, bus: Candidates) -> list[Item]:
         """The first items of the ranking, each checked against its record once more."""
-        items = self.catalogue.items(head(bus, turn.reading.count or self.settings.slate_size).rows)
+        items = self.catalogue.items(head(bus, turn.reading.count or turn.session.wanted or self.settings.slate_size).rows)
         kept = [c for c in turn.request.hard if c not in bus.relaxed]
         broken = violations(items, kept)
         if broken:  # the filter and the records disagree: a defect, not to be shown
@@ -220,7 +220,7 @@ class Answerer:
         self, turn: Turn, bus: Candidates, items: list[Item], references: list[Item]
     ) -> list[RecommendedItem]:
         out = []
-        ranked = head(bus, turn.reading.count or self.settings.slate_size)
+        ranked = head(bus, turn.reading.count or turn.session.wanted or self.settings.slate_size)
         scores = dict(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True))
         for item in items:
             found = facts(item, references, turn.request, self.catalogue)

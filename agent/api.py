@@ -10,6 +10,7 @@ from convrec.agent.events import Event
 
 if TYPE_CHECKING:
     from convrec.memory.preferences import PreferenceMemory
+    from convrec.memory.sessions import SessionStore
     from convrec.tools.catalogue import Catalogue
 
 
@@ -39,6 +40,9 @@ class ConversationalAgent(Protocol):
 
     @property
     def preferences(self) -> PreferenceMemory: ...
+
+    @property
+    def sessions(self) -> SessionStore: ...
 
     def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
         """Run one turn. Yields events as they happen; the last one is ``Finished``.

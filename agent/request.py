@@ -75,8 +75,10 @@ def interpret(
     request.query = reading.query or (session.query if reading.continues and not reading.dropped else "")
     _apply_memory(request, remembered, catalogue, said_now=new)
 
+    given = rows_of(catalogue, session.given)
+    request.profile = tuple(dict.fromkeys([*given, *request.profile]))
     excluded = {m.row for m in reading.mentions}
-    for ids in (session.named, session.seen, session.rejected, session.disliked):
+    for ids in (session.given, session.named, session.seen, session.rejected, session.disliked):
         excluded.update(rows_of(catalogue, ids))
     if reading.continues or reading.wants_more:
         excluded.update(rows_of(catalogue, session.shown))

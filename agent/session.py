@@ -27,6 +27,10 @@ class Session:
     """What the running request asks for, oldest first."""
     references: list[str] = field(default_factory=list)
     """Items the running request wants something similar to."""
+    given: list[str] = field(default_factory=list)
+    """Liked items that the caller gave for this conversation alone; they count like liked ones that are remembered."""
+    wanted: int = 0
+    """Items per slate that the caller asked for; 0: as many as the settings say."""
     liked: list[str] = field(default_factory=list)
     disliked: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
@@ -56,6 +60,7 @@ class Session:
         return {
             "turns": [list(turn) for turn in self.turns[-MAX_TURNS_KEPT:]],
             "turn_count": self.turn_count,
+            "wanted": self.wanted,
             "conditions": [condition_to_json(c) for c in self.conditions],
             **{name: list(getattr(self, name)) for name in _ITEM_LISTS},
             "last": self.last,
@@ -71,8 +76,9 @@ class Session:
             session_id=session_id,
             turns=[(turn[0], turn[1]) for turn in data["turns"]],
             turn_count=data["turn_count"],
+            wanted=data.get("wanted", 0),
             conditions=[condition_from_json(c) for c in data["conditions"]],
-            **{name: list(data[name]) for name in _ITEM_LISTS},
+            **{name: list(data.get(name, ())) for name in _ITEM_LISTS},
             last=data["last"],
             people=data["people"],
             people_field=data["people_field"],
@@ -80,7 +86,7 @@ class Session:
         )
 
 
-_ITEM_LISTS = ("references", "liked", "disliked", "seen", "named", "shown", "rejected", "slate")
+_ITEM_LISTS = ("references", "given", "liked", "disliked", "seen", "named", "shown", "rejected", "slate")
 
 
 def rows_of(catalogue: Catalogue, ids: Sequence[str]) -> tuple[int, ...]:
