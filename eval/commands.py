@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from convrec.core.errors import RequestError
 from convrec.core.pull import path as model_path
+from convrec.eval import commands_scenarios
 from convrec.eval.item_settings import TRAIN_ON
 from convrec.eval.item_systems import DEFAULT_SYSTEMS, SYSTEMS
 from convrec.eval.items import EVALUATION_DATASETS, SPLITS, evaluate_items
@@ -17,6 +18,7 @@ from convrec.memory.embedders import NAME as ENCODER
 from rich.console import Console
 
 app = typer.Typer(help="Measure recommenders and the agent.", no_args_is_help=True)
+app.add_typer(commands_scenarios.app, name="scenarios")
 
 TABLE_WIDTH = 170
 """Columns the table needs when the output is no terminal (a file, a pipe)."""

@@ -76,6 +76,11 @@ class Constraint(_Strict):
         return self
 
     @property
+    def denial(self) -> bool:
+        """Whether it only says what is not wanted."""
+        return all(test.none for group in self.any_of for test in group)
+
+    @property
     def fields(self) -> frozenset[str]:
         return frozenset(test.field for group in self.any_of for test in group)
 

@@ -132,6 +132,7 @@ class _Run:
         """The wishes of a turn in drawn order; in two parts when the turn may be split and the draw says so."""
         wishes = [self.scenario.constraint(name) for name in turn.say]
         self.rng.shuffle(wishes)
+        wishes.sort(key=lambda wish: wish.denial)  # "no dramas, thrillers" would deny both
         if turn.split and len(wishes) > 1 and self.rng.random() < SPLIT_CHANCE:
             cut = self.rng.randrange(1, len(wishes))
             return wishes[:cut], wishes[cut:]
