@@ -42,7 +42,20 @@ class MemorySettings(Section):
     """Where preferences live."""
 
     store: Literal["chroma", "memory"] = Field("chroma", description="'memory' forgets at exit")
+    url: str | None = Field(
+        None,
+        description="Chroma server that several processes share, as http://HOST:PORT; none: files in the home folder",
+    )
     embedder: Literal["minilm", "hashing"] = Field("minilm", description="how texts become vectors")
+
+
+class SessionSettings(Section):
+    """Where conversations live."""
+
+    url: str | None = Field(None, description="postgresql://... for several machines; none: a file in the home folder")
+    retention_days: int = Field(
+        365, ge=0, description="conversations not touched for so long are erased; 0: they are kept for good"
+    )
 
 
 class TurnSettings(Section):
@@ -104,6 +117,7 @@ class Settings(BaseSettings):
     user: str = Field("local", min_length=1, description="user id of the terminal chat")
     llm: LLMSettings = LLMSettings()
     memory: MemorySettings = MemorySettings()
+    sessions: SessionSettings = SessionSettings()
     turn: TurnSettings = TurnSettings()
     server: ServerSettings = ServerSettings()
 
