@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from convrec.core.errors import ConvrecError, RequestError
@@ -16,78 +17,96 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 1 << 20
-"""Largest request body, bytes."""
 BUG = "an error inside convrec; the server's log has the details"
-_KINDS = {400: "invalid_request_error", 404: "invalid_request_error", 429: "rate_limit_error"}
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 503: "service_unavailable"}
-_TOO_LARGE = "the body is larger than 1 MB"
+_KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "request_too_large",
+    503: "service_unavailable",
+    504: "turn_timeout",
+}
+
+
+class SafeJSONResponse(JSONResponse):
+    """JSON in ASCII: half a surrogate pair in a text that is sent back is an escape, not an error."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def error_of(error: Exception) -> tuple[int, dict[str, Any]]:
+    """(status, OpenAI's error object). RequestError: 400, another ConvrecError: 503, unforeseen: 500, no details."""
+    status, param, message, code = 500, None, BUG, "internal_error"
+    match error:
+        case RequestError():
+            status, param, message, code = 400, error.field, str(error), "invalid_value"
+        case ConvrecError():
+            status, message, code = 503, str(error), _CODES[503]
+        case RequestValidationError():
+            first = error.errors()[0]
+            param = wire.param_name(first["loc"])
+            status, message, code = 400, f"{param or 'body'}: {first['msg']}", "invalid_value"
+        case StarletteHTTPException():
+            status, message = error.status_code, str(error.detail)
+            code = (error.headers or {}).get("x-error-code", _CODES.get(status, "invalid_request"))
+    kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return status, {"message": message, "type": kind, "param": param, "code": code}
 
 
 def handle_errors(app: FastAPI) -> None:
-    """RequestError: 400, another ConvrecError: 503, anything unforeseen: 500 without details."""
-    Handler = Callable[[Request, Any], Awaitable[Response]]
+    """Every error of a request becomes OpenAI's error object."""
 
-    async def request_error(_: Request, error: RequestError) -> Response:
-        body = wire.error_body(str(error), kind="invalid_request_error", param=error.field, code="invalid_value")
-        return JSONResponse(body, 400)
+    async def answer(request: Request, error: Exception) -> Response:
+        status, detail = error_of(error)
+        if isinstance(error, ConvrecError) and status >= 500:
+            log.error("%s failed: %s", request.method, error)
+        headers = {k: v for k, v in (getattr(error, "headers", None) or {}).items() if k != "x-error-code"}
+        return SafeJSONResponse({"error": detail}, status, headers)
 
-    async def convrec_error(request: Request, error: ConvrecError) -> Response:
-        log.error("%s %s: %s", request.method, request.url.path, error)
-        return JSONResponse(wire.error_body(str(error), kind="server_error", code=_CODES[503]), 503)
-
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        param = wire.param_name(first["loc"])
-        message = f"{param or 'body'}: {first['msg']}"
-        body = wire.error_body(message, kind="invalid_request_error", param=param, code="invalid_value")
-        return JSONResponse(body, 400)
-
-    async def http_error(_: Request, error: StarletteHTTPException) -> Response:
-        status = error.status_code
-        kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-        headers = dict(error.headers or {})
-        code = headers.pop("x-error-code", _CODES.get(status))
-        return JSONResponse(wire.error_body(str(error.detail), kind=kind, code=code), status, headers)
-
-    async def bug(_: Request, error: Exception) -> Response:
-        # The server logs the trace; the caller gets none of it.
-        return JSONResponse(wire.error_body(BUG, kind="server_error", code="internal_error"), 500)
-
-    handlers: tuple[tuple[type[Exception], Handler], ...] = (
-        (RequestError, request_error),
-        (ConvrecError, convrec_error),
-        (RequestValidationError, invalid),
-        (StarletteHTTPException, http_error),
-        (Exception, bug),
-    )
-    for kind, handler in handlers:
-        app.add_exception_handler(kind, handler)
+    # Starlette logs the trace of what nobody foresaw; the caller gets none of it.
+    for kind in (ConvrecError, RequestValidationError, StarletteHTTPException, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 class BodyLimit:
-    """Answers 413 to a body larger than :data:`MAX_BODY`, announced or not. For the page's requests too."""
+    """Answers 413 to a body larger than ``limit`` bytes, announced or not, and 408 to one that does not come within
+    ``timeout_s``. For the page's requests too."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, limit: int, timeout_s: float) -> None:
+        self._app, self._limit, self._timeout_s = app, limit, timeout_s
+        self._too_large = f"the body is larger than {limit:,} bytes"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > MAX_BODY:
-            body = wire.error_body(_TOO_LARGE, kind="invalid_request_error", code=_CODES[413])
-            await JSONResponse(body, 413)(scope, receive, send)
+        if announced.isdigit() and int(announced) > self._limit:
+            body = wire.error_body(self._too_large, kind="invalid_request_error", code=_CODES[413])
+            await SafeJSONResponse(body, 413)(scope, receive, send)
             return
-        size = 0
+        size, whole = 0, False
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._timeout_s
 
         async def counted() -> Message:
-            nonlocal size
-            message = await receive()
+            nonlocal size, whole
+            if whole:  # what comes now says that the client has left, whenever that is
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, end - loop.time()))
+            except TimeoutError:
+                raise HTTPException(408, f"the body did not come within {self._timeout_s:g} s") from None
             size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                raise HTTPException(413, _TOO_LARGE)
+            whole = not message.get("more_body", False)
+            if size > self._limit:
+                raise HTTPException(413, self._too_large)
             return message
 
         await self._app(scope, counted, send)

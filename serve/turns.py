@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,12 +11,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from convrec.agent.api import ConversationalAgent
-from convrec.agent.events import Event
+from convrec.agent.events import Event, Finished
 
-MAX_WAITING = 64
+MAX_WAITING = 256
 """Turns that may wait for a thread; more are refused, so that a flood costs no memory."""
+TURN_TIMEOUT_S = 120.0
+"""Longest time for one turn, waiting included, seconds."""
 _POLL_S = 0.5
 """How often a turn looks whether its client is still there, seconds."""
+
+Work = Callable[["TurnRun"], None]
+Observer = Callable[[Event], None]
 
 
 class Connection(Protocol):
@@ -27,43 +33,55 @@ class Connection(Protocol):
 class TurnRun:
     """One turn under way. Made and read on the event loop; the work is done on a thread of the pool."""
 
-    def __init__(self) -> None:
+    def __init__(self, user: str = "", *, timeout_s: float = TURN_TIMEOUT_S, quiet: bool = False) -> None:
+        self.user = user
         self.replayed = 0
         """Earlier messages that were run again first."""
+        self.timed_out = False
+        self._quiet = quiet
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._stopped = threading.Event()
         self._done: Future[None] | None = None
         self._left = False
         self._next_look = self._loop.time() + _POLL_S
+        self._deadline = self._loop.time() + timeout_s
 
-    def submit(self, pool: ThreadPoolExecutor, work: Callable[[TurnRun], None], done: Callable[[], None]) -> None:
+    def submit(self, pool: ThreadPoolExecutor, work: Work, done: Callable[[], None]) -> None:
         def over(_: Future[None]) -> None:
             self._on_loop(done)
             self._on_loop(lambda: self._events.put_nowait(None))
 
-        self._done = pool.submit(work, self)
+        # The request's id and trace go with the turn.
+        self._done = pool.submit(contextvars.copy_context().run, work, self)
         self._done.add_done_callback(over)
 
     def emit(self, event: Event) -> None:
-        """Called on the thread of the turn."""
-        self._on_loop(lambda: self._events.put_nowait(event))
+        """Called on the thread of the turn. A quiet run hands over its end only."""
+        if not self._quiet or isinstance(event, Finished):
+            self._on_loop(lambda: self._events.put_nowait(event))
 
     @property
     def stopped(self) -> bool:
         return self._stopped.is_set()
 
     async def next(self, connection: Connection) -> Event | None:
-        """The next event; None when the turn is over, failed (see :meth:`failure`) or its client has left."""
+        """The next event; None when the turn is over, failed (see :meth:`failure`), took too long (``timed_out``) or
+        its client has left."""
         while not self._left:
-            if self._loop.time() >= self._next_look:
-                self._next_look = self._loop.time() + _POLL_S
+            now = self._loop.time()
+            if now >= self._deadline:
+                self.timed_out = self._left = True
+                self.stop()
+                break
+            if now >= self._next_look:
+                self._next_look = now + _POLL_S
                 if await connection.is_disconnected():
                     self._left = True
                     self.stop()
                     break
             try:
-                return await asyncio.wait_for(self._events.get(), _POLL_S)
+                return await asyncio.wait_for(self._events.get(), min(_POLL_S, self._deadline - now))
             except TimeoutError:
                 continue
         return None
@@ -86,12 +104,30 @@ class TurnRun:
 
 
 class TurnPool:
-    """At most ``workers`` turns at once; a turn waits mostly for a language model, so more than there are cores."""
+    """At most ``workers`` turns at once, ``max_waiting`` more in line.
 
-    def __init__(self, agent: ConversationalAgent, workers: int | None = None) -> None:
+    A turn with a language model waits mostly for it, so there are more places than cores; without one it computes, and
+    more places than cores would only make all turns slower.
+    """
+
+    def __init__(
+        self,
+        agent: ConversationalAgent,
+        workers: int = 0,
+        *,
+        max_waiting: int = MAX_WAITING,
+        timeout_s: float = TURN_TIMEOUT_S,
+        observe: Observer | None = None,
+    ) -> None:
         self._agent = agent
-        self._workers = workers or min(8, 4 * (os.cpu_count() or 1))
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convrec-turn")
+        cores = os.cpu_count() or 1
+        self.workers = workers or (max(2, cores) if agent.info.tier == "none" else min(8, 4 * cores))
+        self.max_waiting = max_waiting
+        self.draining = False
+        """The server is going down: what runs is finished, nothing new is taken."""
+        self._timeout_s = timeout_s
+        self._observe = observe
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="convrec-turn")
         self._runs: set[TurnRun] = set()
 
     @property
@@ -101,39 +137,73 @@ class TurnPool:
 
     @property
     def full(self) -> bool:
-        return len(self._runs) >= self._workers + MAX_WAITING
+        return len(self._runs) >= self.workers + self.max_waiting
 
-    def start(self, text: str, user: str, session_id: str, replay: Sequence[str] = ()) -> TurnRun:
+    def start(
+        self, text: str, user: str, session_id: str, replay: Sequence[str] = (), *, quiet: bool = False
+    ) -> TurnRun:
         """Run a turn; first ``replay``, silently, when the agent does not know the session.
 
-        The caller looks at :attr:`full` first.
+        ``quiet``: hand over the end only. The caller looks at :attr:`full` and :attr:`draining` first.
         """
-        run = TurnRun()
+
+        def work(run: TurnRun) -> None:
+            if replay and not self._agent.history(user=user, session_id=session_id):
+                self.replay(run, replay, user, session_id)
+            if not run.stopped:
+                self.turn(run, text, user, session_id)
+
+        return self.submit(work, user, quiet=quiet)
+
+    def submit(self, work: Work, user: str, *, quiet: bool = False) -> TurnRun:
+        """Run ``work`` on a thread of the pool; it runs turns by :meth:`replay` and :meth:`turn`."""
+        run = TurnRun(user, timeout_s=self._timeout_s, quiet=quiet)
         self._runs.add(run)
-        run.submit(
-            self._pool, lambda run: self._work(run, text, user, session_id, replay), lambda: self._runs.discard(run)
-        )
+        run.submit(self._pool, work, lambda: self._runs.discard(run))
         return run
+
+    def replay(self, run: TurnRun, messages: Sequence[str], user: str, session_id: str) -> None:
+        """Run earlier messages silently. On a thread of the pool."""
+        for message in messages:
+            if run.stopped:
+                return
+            self._turn(run, message, user, session_id, lambda _: None)
+            run.replayed += 1
+
+    def turn(self, run: TurnRun, text: str, user: str, session_id: str) -> None:
+        """Run the turn that was asked for. On a thread of the pool."""
+        self._turn(run, text, user, session_id, run.emit)
+
+    async def stop_user(self, user: str) -> None:
+        """End this user's turns here at their next event, and wait until they have ended."""
+        mine = [run for run in self._runs if run.user == user]
+        for run in mine:
+            run.stop()
+        while self._runs.intersection(mine):
+            await asyncio.sleep(0.02)
+
+    async def drain(self, timeout_s: float, give_up: Callable[[], bool] = lambda: False) -> bool:
+        """Take nothing new and wait for what runs; whether all was finished in time."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while self._runs and loop.time() < end and not give_up():
+            await asyncio.sleep(0.05)
+        return not self._runs
 
     def close(self) -> None:
         """Stop what is running at its next event and take nothing new."""
+        self.draining = True
         for run in list(self._runs):
             run.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self, run: TurnRun, text: str, user: str, session_id: str, replay: Sequence[str]) -> None:
-        if replay and not self._agent.history(user=user, session_id=session_id):
-            for earlier in replay:
-                if run.stopped:
-                    return
-                self._turn(run, earlier, user, session_id, lambda _: None)
-                run.replayed += 1
-        self._turn(run, text, user, session_id, run.emit)
-
-    def _turn(self, run: TurnRun, text: str, user: str, session_id: str, emit: Callable[[Event], None]) -> None:
+    def _turn(self, run: TurnRun, text: str, user: str, session_id: str, emit: Observer) -> None:
         events = self._agent.turn(text, user=user, session_id=session_id)
         try:
             for event in events:
+                if self._observe is not None:
+                    self._observe(event)
                 if run.stopped:
                     return
                 emit(event)

@@ -21,11 +21,13 @@ from convrec.agent.events import (
     TurnResult,
     Understood,
 )
+from convrec.agent.session import Session
 from convrec.core.embedding import HashingEmbedder
 from convrec.core.errors import LLMTimeout, RequestError
 from convrec.core.items import Item
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.records import NewPreference
+from convrec.memory.sessions import SessionStore
 from convrec.memory.store import InMemoryStore
 from convrec.tools.schema import FILM_SCHEMA
 
@@ -79,7 +81,7 @@ class ScriptedAgent:
     def __init__(self) -> None:
         self.catalogue = ScriptedCatalogue()
         self.preferences = PreferenceMemory(InMemoryStore(), HashingEmbedder())
-        self.sessions: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self.sessions = SessionStore(":memory:")
         self.closed = threading.Event()
         """A turn was ended by its surface before it was over."""
         self.at_once = 0
@@ -104,7 +106,7 @@ class ScriptedAgent:
                 self.at_once -= 1
 
     def _events(self, text: str, user: str, session_id: str) -> Iterator[Event]:
-        turns = self.sessions.setdefault((user, session_id), [])
+        turns = self.history(user=user, session_id=session_id)
         plan = {"action": "recommend", "steps": [{"tool": "filter"}, {"tool": "rank"}]}
         yield Understood(links=("Heat (1995)",), conditions=("under 120 minutes",), notes=("no film called 'Xyz'",))
         yield Recalled(applied=tuple(p.text for p in self.preferences.list(user)))
@@ -142,6 +144,7 @@ class ScriptedAgent:
             for rank, film in enumerate(films)
         )
         turns.append((text, reply))
+        self.sessions.save(user, session_id, Session(user, session_id, turns, len(turns)).to_json())
         yield Finished(
             TurnResult(
                 session_id=session_id,
@@ -164,10 +167,11 @@ class ScriptedAgent:
         )
 
     def reset(self, *, user: str, session_id: str) -> None:
-        self.sessions.pop((user, session_id), None)
+        self.sessions.delete(user, session_id)
 
     def history(self, *, user: str, session_id: str) -> list[tuple[str, str]]:
-        return list(self.sessions.get((user, session_id), ()))
+        state = self.sessions.load(user, session_id)
+        return Session.from_json(user, session_id, state).turns if state else []
 
     def feedback(self, *, user: str, session_id: str, item_id: str, kind: str) -> str:
         row = self.catalogue.row_of(item_id)

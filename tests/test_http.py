@@ -15,7 +15,8 @@ import pytest
 import scripted_agent as scripted
 from convrec.core.settings import Settings
 from convrec.memory.records import NewPreference
-from convrec.serve import openai_api as wire
+from convrec.serve.api.conversations import Conversations
+from convrec.serve.openai_request import ChatTurn
 
 openai = pytest.importorskip("openai")
 pytest.importorskip("fastapi")
@@ -27,7 +28,9 @@ def server(tmp_path: Path) -> Iterator[Any]:
 
     agent = scripted.ScriptedAgent()
     app = create_app(agent, settings=Settings(home=tmp_path, cache=tmp_path))
-    yield from scripted.serve_on_thread(app, agent)
+    for running in scripted.serve_on_thread(app, agent):
+        running.pool = app.state.turn_pool
+        yield running
 
 
 @pytest.fixture
@@ -165,10 +168,10 @@ class TestConversations:
         assert "I know nothing" in second.choices[0].message.content
 
     def test_equal_histories_get_one_session_each(self) -> None:
-        index = wire.Conversations()
+        index = Conversations()
 
-        def turn(text: str, *earlier: tuple[str, str]) -> wire.ChatTurn:
-            return wire.ChatTurn(text, None, None, earlier, False, False, ())
+        def turn(text: str, *earlier: tuple[str, str]) -> ChatTurn:
+            return ChatTurn(text, None, None, earlier, False, False, ())
 
         opened = [index.resolve(turn("hi")) for _ in range(2)]
         for conversation in opened:
@@ -180,11 +183,11 @@ class TestConversations:
         assert len({c.user for c in gone_on}) == 3
 
     def test_the_index_is_bounded(self) -> None:
-        index = wire.Conversations(limit=5)
+        index = Conversations(limit=5)
         for number in range(20):
-            turn = wire.ChatTurn(f"hi {number}", "u", None, (), False, False, ())
+            turn = ChatTurn(f"hi {number}", "u", None, (), False, False, ())
             index.finished(turn, index.resolve(turn), "hello")
-        assert len(index._sessions) == 5
+        assert len(index) == 5
 
     def test_an_anonymous_conversation_can_be_named_later(self, client: Any) -> None:
         first = client.chat.completions.create(**say("I love Heat"))
@@ -239,9 +242,9 @@ def test_twenty_at_once_run_on_a_bounded_pool(server: Any) -> None:
 
 
 def test_a_flood_is_refused(server: Any, monkeypatch: pytest.MonkeyPatch, web: httpx.Client) -> None:
-    monkeypatch.setattr("convrec.serve.turns.MAX_WAITING", -8)
+    monkeypatch.setattr(server.pool, "max_waiting", -server.pool.workers)
     answer = web.post("/v1/chat/completions", json=say("x"))
-    assert answer.status_code == 503
+    assert answer.status_code == 429
     assert answer.headers["retry-after"] == "2"
     assert "Try again later" in answer.json()["error"]["message"]
 
@@ -301,7 +304,7 @@ class TestErrors:
             ),
             ({"user": ""}, "user"),
             ({"user": "a/b"}, "user"),
-            ({"user": "x" * 201}, "user"),
+            ({"user": "x" * 129}, "user"),
             ({"user": 5}, "user"),
             ({"metadata": {"conversation_id": "\n"}}, "metadata.conversation_id"),
             ({"stream": "maybe"}, "stream"),
