@@ -47,6 +47,10 @@ def open_catalogue(settings: Settings) -> Catalogue:
 def open_store(settings: Settings, embedder: Embedder) -> VectorStore:
     if settings.memory.store == "memory":
         return InMemoryStore()
+    if settings.memory.url is not None:
+        from convrec.memory.chroma_server import ChromaServerStore  # noqa: PLC0415 - heavy
+
+        return ChromaServerStore(settings.memory.url, embedder)
     from convrec.memory.chroma_store import ChromaStore  # noqa: PLC0415 - heavy
 
     return ChromaStore(settings.memory_path, embedder)

@@ -82,6 +82,11 @@ class VectorStore(Protocol):
         ...
 
 
+def has_tags(record: StoredRecord, where: Mapping[str, str] | None) -> bool:
+    """Whether the record has all tags of ``where``, each with that value."""
+    return all(record.tags.get(name) == value for name, value in (where or {}).items())
+
+
 def checked_vectors(records: Sequence[StoredRecord], vectors: FloatArray, dimension: int | None) -> FloatArray:
     """``vectors`` as float32.
 
@@ -153,4 +158,4 @@ class InMemoryStore:
     ) -> list[tuple[StoredRecord, FloatArray]]:
         mine = self._mine(user)
         names = sorted(mine) if ids is None else sorted(set(ids) & set(mine))
-        return [mine[n] for n in names if all(mine[n][0].tags.get(t) == v for t, v in (where or {}).items())]
+        return [mine[n] for n in names if has_tags(mine[n][0], where)]
