@@ -56,7 +56,7 @@ def item_setting(
         raise RequestError(
             "protocol",
             protocol,
-            "INSPIRED's annotation is too noisy for it; choose: cikm, unicrs (or novel with split valid, for settings).",
+            "INSPIRED's annotation is too noisy for it; choose: cikm, unicrs (or novel, split valid, for settings).",
         )
     if train_on == "joint" and other is not None:
         setting = replace(setting, train=joint_train(other, data))

@@ -1,53 +1,22 @@
-"""Item evaluation as a terminal table and as Markdown, beside the published figures."""
+"""Item evaluation to read: a terminal table, Markdown, the report of a run's folder; published figures beside it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-from convrec.core.files import replacing, write_json
-from convrec.eval.items import RECALL_AT, ItemReport, Row
-from convrec.eval.protocols import Protocol
+from convrec.core.text import clean
+from convrec.eval.item_published import PUBLISHED, PUBLISHED_SOURCE
+from convrec.eval.item_rows import RECALL_AT, Groups, Row
+from convrec.eval.items import ItemReport
+from convrec.eval.report import BarChart, Cell, Dialogue, FunnelStep, LineChart, Report, Table, table_markdown
 from rich.markup import escape
-from rich.table import Table
-
-_STANDARD = "Kostric & Balog, SIGIR 2026 (their re-runs, trained on all 10,006 training dialogues)"
-_ZERO_SHOT = "He et al., CIKM 2023 (zero-shot, titles outside the catalogue dropped)"
-PUBLISHED_SOURCE: Mapping[Protocol, str] = {"full": _STANDARD, "novel": _STANDARD, "cikm": _ZERO_SHOT}
-PUBLISHED: Mapping[tuple[str, str, Protocol], Mapping[str, Mapping[int, float]]] = {
-    ("redial", "test", "full"): {
-        "KBRD": {1: 0.033, 10: 0.177, 50: 0.332},
-        "KGSF": {1: 0.032, 10: 0.177, 50: 0.369},
-        "UniCRS": {1: 0.049, 10: 0.213, 50: 0.421},
-        "ECR": {1: 0.049, 10: 0.220, 50: 0.428},
-        "MESE": {1: 0.032, 10: 0.178, 50: 0.381},
-        "PECRS": {1: 0.044, 10: 0.189, 50: 0.383},
-        "ReFICR (7B LLM)": {1: 0.049, 10: 0.270, 50: 0.507},
-        "naive echo": {1: 0.043, 10: 0.090, 50: 0.090},
-    },
-    ("redial", "test", "novel"): {
-        "KBRD": {1: 0.017, 10: 0.148, 50: 0.300},
-        "KGSF": {1: 0.016, 10: 0.147, 50: 0.327},
-        "UniCRS": {1: 0.024, 10: 0.180, 50: 0.335},
-        "ECR": {1: 0.026, 10: 0.181, 50: 0.337},
-        "MESE": {1: 0.025, 10: 0.159, 50: 0.361},
-        "PECRS": {1: 0.022, 10: 0.143, 50: 0.341},
-        "ReFICR (7B LLM)": {1: 0.018, 10: 0.213, 50: 0.465},
-        "naive echo": {1: 0.0, 10: 0.0, 50: 0.0},
-    },
-    ("redial", "test", "cikm"): {
-        "GPT-4": {1: 0.0504, 5: 0.1397, 10: 0.2008, 20: 0.2675},
-        "GPT-3.5": {1: 0.0431, 5: 0.1264, 10: 0.1831, 20: 0.2241},
-    },
-    ("inspired", "test", "cikm"): {
-        "GPT-4": {1: 0.0664, 5: 0.1327, 10: 0.1848, 20: 0.2180},
-    },
-}
-"""recall@k by data set, split and protocol, as printed."""
+from rich.table import Table as TerminalTable
 
 HASH_SHOWN = 12
 """Characters of a hash that are printed; the JSON report has all 64."""
+CHART_SYSTEMS = 8
+"""Series in a chart: the best by recall@10."""
 
 _HEAD = (
     "system",
@@ -55,11 +24,14 @@ _HEAD = (
     "95 % of R@10",
     "NDCG@10",
     "MRR@10",
+    "SR",
+    "RDL",
     "cov@10",
     "Gini@10",
     "ARP@10",
-    "seconds",
+    "tail hits",
 )
+_TIMES = ("seconds", "ms a case", "p95", "MiB")
 
 
 def heading(report: ItemReport) -> str:
@@ -78,7 +50,7 @@ def trained(report: ItemReport) -> list[str]:
     """One line for each saved model: what it was trained on, as far as it tells."""
     lines = []
     for row in report.rows:
-        if row.fit_seconds is not None or row.training is None:
+        if not row.loaded or row.training is None:
             continue
         data_hash, n_sequences, splits = row.training
         where = "splits not recorded" if splits is None else ", ".join(splits)
@@ -92,90 +64,161 @@ def trained(report: ItemReport) -> list[str]:
     return lines
 
 
-def table(report: ItemReport) -> Table:
-    """The figures for the terminal; published rows are dimmed and marked."""
-    out = Table(
-        title=escape(heading(report)), caption=escape(_caption(report)), title_justify="left", caption_justify="left"
+def table(report: ItemReport) -> TerminalTable:
+    """The figures for the terminal, with times; published rows are dimmed and marked."""
+    out = TerminalTable(
+        title=escape(heading(report)), caption=escape(caption(report)), title_justify="left", caption_justify="left"
     )
-    for number, name in enumerate(_head(report)):
+    for number, name in enumerate((*_head(report), *_TIMES)):
         out.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
-    for cells, published in _lines(report):
-        out.add_row(*map(escape, cells), style="dim" if published else None)
+    for cells, row in _lines(report):
+        times = ["-"] * len(_TIMES) if row is None else _times(row)
+        out.add_row(*map(escape, (*cells, *times)), style="dim" if row is None else None)
     return out
 
 
 def markdown(report: ItemReport) -> str:
-    """The same as Markdown, with recall by number of items named."""
+    """The figures as Markdown tables, without times."""
+    parts = [heading(report)]
+    for number, shown in enumerate(tables(report)):
+        parts += [
+            *([f"{shown.title}:"] if number else []),
+            table_markdown(shown),
+            *([shown.note] if shown.note else []),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def run_report(report: ItemReport, dialogues: Sequence[Dialogue] = ()) -> Report:
+    """The report of a run's folder. ``dialogues``: cases to read."""
+    best = sorted(report.rows, key=lambda row: -row.recall[10])[:CHART_SYSTEMS]
+    marks = PUBLISHED.get((report.dataset, report.split, report.protocol), {})
+    recalls = {row.name: [row.recall[k] for k in (1, 10, 50)] for row in best}
+    names = [*recalls, *(f"{name} [published]" for name in marks)]
+    columns = [*recalls.values(), *([mark.recall.get(k) for k in (1, 10, 50)] for mark in marks.values())]
+    charts: list[BarChart | LineChart] = [
+        BarChart("Recall", names, {f"R@{k}": [c[i] for c in columns] for i, k in enumerate((1, 10, 50))})
+    ]
+    for title, label, groups in _grouped(best):
+        if groups:
+            points = list(next(iter(groups.values())))
+            series = {name: [recall for _, recall in of.values()] for name, of in groups.items()}
+            charts.append(LineChart(title, points, series, x_label=label))
+    return Report(
+        f"Item recommendation: {report.dataset} {report.split}, {report.protocol}",
+        lead=[heading(report), *trained(report)],
+        tables=tables(report),
+        charts=charts,
+        dialogues=dialogues,
+        funnel=_funnel(report),
+    )
+
+
+def tables(report: ItemReport) -> list[Table]:
+    """All figures but the times."""
     head = _head(report)
-    rows = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    rows += ["| " + " | ".join(cells) + " |" for cells, _ in _lines(report)]
-    parts = [heading(report), "", *rows]
-    if caption := _caption(report):
-        parts += ["", *caption.splitlines()]
-    if report.rows:
-        groups = report.rows[0].by_named
-        parts += ["", "R@10 by number of items named before (gold mentions in brackets):", ""]
-        parts += ["| system | " + " | ".join(f"{g} ({n:,})" for g, (n, _) in groups.items()) + " |"]
-        parts += ["|---|" + "---:|" * len(groups)]
-        parts += [f"| {r.name} | " + " | ".join(_number(v) for _, v in r.by_named.values()) + " |" for r in report.rows]
-    return "\n".join(parts) + "\n"
-
-
-def write(report: ItemReport, folder: Path) -> tuple[Path, Path]:
-    """Write ``items-<dataset>-<split>-<protocol>.json`` and ``.md`` into ``folder``; gives their paths."""
-    stem = f"items-{report.dataset}-{report.split}-{report.protocol}"
-    as_json, as_text = folder / f"{stem}.json", folder / f"{stem}.md"
-    write_json(as_json, report.as_dict())
-    with replacing(as_text) as temporary:
-        temporary.write_text(markdown(report), encoding="utf-8")
-    return as_json, as_text
+    out = [Table("All systems", head, [cells for cells, _ in _lines(report)], caption(report))]
+    for title, _, groups in _grouped(report.rows):
+        if groups:
+            counts = [f"{label} ({n:,})" for label, (n, _) in next(iter(groups.values())).items()]
+            rows: list[list[Cell]] = [
+                [name, *(number(recall) for _, recall in of.values())] for name, of in groups.items()
+            ]
+            out.append(Table(f"{title} (gold mentions in brackets)", ["system", *counts], rows))
+    return out
 
 
 def as_json(report: ItemReport) -> str:
-    """The whole report as one JSON object."""
+    """The whole report as one JSON object, with times."""
     return json.dumps(report.as_dict(), ensure_ascii=False, indent=2)
 
 
-def _head(report: ItemReport) -> tuple[str, ...]:
-    """The columns; those of candidate pools only where some system has one."""
-    return (*_HEAD, "pool R", "pool size") if any(row.pool for row in report.rows) else _HEAD
-
-
-def _lines(report: ItemReport) -> Iterator[tuple[list[str], bool]]:
-    """(cells, whether published), published rows first."""
-    width = len(_head(report))
-    for name, recalls in PUBLISHED.get((report.dataset, report.split, report.protocol), {}).items():
-        cells = [
-            f"{name} [published]",
-            *(_number(recalls.get(k), 4 if report.protocol == "cikm" else 3) for k in RECALL_AT),
-        ]
-        yield cells + ["-"] * (width - len(cells)), True
-    for row in report.rows:
-        yield _cells(row)[:width], False
-
-
-def _cells(row: Row) -> list[str]:
-    return [
-        row.name,
-        *(_number(row.recall[k]) for k in RECALL_AT),
-        f"{_number(row.ci95[0])}-{_number(row.ci95[1])}",
-        _number(row.ndcg),
-        _number(row.mrr),
-        _number(row.coverage),
-        _number(row.gini),
-        "-" if row.arp is None else f"{row.arp:.1f}",
-        f"{row.seconds:.1f}",
-        "-" if row.pool is None else _number(row.pool.recall),
-        "-" if row.pool is None else f"{row.pool.size:.0f}",
-    ]
-
-
-def _number(value: float | None, digits: int = 4) -> str:
+def number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _caption(report: ItemReport) -> str:
+def caption(report: ItemReport) -> str:
+    """What the table's marks mean, and what the models learnt from."""
     lines = trained(report)
     if (report.dataset, report.split, report.protocol) in PUBLISHED:
         lines = [f"[published]: {PUBLISHED_SOURCE[report.protocol]}; not measured here.", *lines]
     return "\n".join(lines)
+
+
+def _grouped(rows: Sequence[Row]) -> list[tuple[str, str, dict[str, Groups]]]:
+    """(title, axis, groups by system)."""
+    if not rows:
+        return []
+    return [
+        ("R@10 by number of items named before", "items named before", {row.name: row.by_named for row in rows}),
+        ("R@10 by messages before the case", "messages before", {row.name: row.by_before for row in rows}),
+        (
+            "R@10 by popularity of the gold item, least popular tenth first",
+            "tenth of the gold mentions: training dialogues that name the item",
+            {row.name: row.by_decile for row in rows if row.by_decile},
+        ),
+    ]
+
+
+def _funnel(report: ItemReport) -> list[FunnelStep]:
+    steps = []
+    for row in report.rows:
+        if row.pool is not None:
+            inside = round(row.pool.recall * report.n_gold)
+            steps += [
+                FunnelStep(f"{row.name}: candidates per case", report.n_items, round(row.pool.size)),
+                FunnelStep(f"{row.name}: gold mentions among them", report.n_gold, inside),
+                FunnelStep(f"{row.name}: gold mentions in the top 50", inside, round(row.recall[50] * report.n_gold)),
+                FunnelStep(
+                    f"{row.name}: gold mentions in the top 10",
+                    round(row.recall[50] * report.n_gold),
+                    round(row.recall[10] * report.n_gold),
+                ),
+            ]
+    return steps
+
+
+def _head(report: ItemReport) -> tuple[str, ...]:
+    """The columns; those of candidate pools and of ids outside the catalogue only where some system has them."""
+    pools = ("pool R", "pool size") if any(row.pool for row in report.rows) else ()
+    return (*_HEAD, *pools, *(("no item",) if any(row.outside for row in report.rows) else ()))
+
+
+def _lines(report: ItemReport) -> Iterator[tuple[list[str], Row | None]]:
+    """(cells, the row, None for a published one), published rows first."""
+    head = _head(report)
+    digits = 4 if report.protocol == "cikm" else 3
+    for name, mark in PUBLISHED.get((report.dataset, report.split, report.protocol), {}).items():
+        cells = dict.fromkeys(head, "-")
+        cells["system"] = f"{name} [published]"
+        cells |= {f"R@{k}": number(mark.recall.get(k), digits) for k in RECALL_AT}
+        cells |= {"SR": number(mark.sr, 3), "RDL": number(mark.rdl, 3)}
+        yield list(cells.values()), None
+    for row in report.rows:
+        cells = _cells(row)
+        yield [cells[name] for name in head], row
+
+
+def _cells(row: Row) -> dict[str, str]:
+    return {
+        "system": clean(row.name, 60),
+        **{f"R@{k}": number(row.recall[k]) for k in RECALL_AT},
+        "95 % of R@10": f"{number(row.ci95[0])}-{number(row.ci95[1])}",
+        "NDCG@10": number(row.ndcg),
+        "MRR@10": number(row.mrr),
+        "SR": number(row.utility and row.utility.sr),
+        "RDL": number(row.utility and row.utility.rdl),
+        "cov@10": number(row.coverage),
+        "Gini@10": number(row.gini),
+        "ARP@10": "-" if row.arp is None else f"{row.arp:.1f}",
+        "tail hits": number(row.tail),
+        "pool R": "-" if row.pool is None else number(row.pool.recall),
+        "pool size": "-" if row.pool is None else f"{row.pool.size:.0f}",
+        "no item": number(row.outside),
+    }
+
+
+def _times(row: Row) -> list[str]:
+    p50, p95 = row.times.one_ms or (None, None)
+    peak = row.times.peak_mib
+    return [f"{row.seconds:.1f}", number(p50, 1), number(p95, 1), "-" if peak is None else f"{peak:,}"]

@@ -129,12 +129,6 @@ def mean_popularity(top: RowArray, popularity: Ints) -> float | None:
     return float(popularity[rows].mean()) if rows.size else None
 
 
-def pool_recall(pools: Sequence[RowArray], gold_case: Ints, gold_rows: RowArray) -> float:
-    """Gold mentions that are among the candidates of their case / all gold mentions (micro). No gold: 0."""
-    inside = [row in pools[case] for case, row in zip(gold_case.tolist(), gold_rows.tolist(), strict=True)]
-    return float(np.mean(inside)) if inside else 0.0
-
-
 def by_named(ranks: Ints, gold_case: Ints, n_named: Ints, k: int) -> dict[str, tuple[int, float | None]]:
     """(gold mentions, recall@k) of the cases with 0, 1, 2 and 3 or more items named before; recall None without gold.
 

@@ -6,10 +6,12 @@
     metrics.json         the figures
     timings.json         wall-clock times and memory, the only other file that differs between two equal runs
     report.html, .md     the same to read
+    units.jsonl, names.json  optional: the dialogue behind each case, the names of items; for reading only
 
 Two runs of one config give the same bytes in every file but the two of times. ``convrec eval compare`` needs of a
 record: ``metrics`` {name: number} and ``group`` (the dialogue, which is what is resampled); if a run measures several
-systems, also ``system`` and ``unit`` (the case without the system); to show what flipped, ``show`` {label: text}.
+systems, also ``system`` and ``unit`` (the case without the system). Optional: ``weights`` {name: number}, 1 unless
+said; to read what flipped ``show`` {label: text}, or the unit's dialogue.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import logging
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +38,9 @@ log = logging.getLogger("convrec.eval")
 
 RUN, CASES, TIMES = "run.json", "cases.jsonl", "cases_timings.jsonl"
 METRICS, TIMINGS = "metrics.json", "timings.json"
+UNITS, NAMES = "units.jsonl", "names.json"
 REPORT_HTML, REPORT_MD = "report.html", "report.md"
-_OURS = (RUN, CASES, TIMES, METRICS, TIMINGS, REPORT_HTML, REPORT_MD)
+_OURS = (RUN, CASES, TIMES, METRICS, TIMINGS, UNITS, NAMES, REPORT_HTML, REPORT_MD)
 _LOCK = ".lock"
 
 
@@ -177,6 +180,26 @@ class RunFolder:
         """What was recorded under ``timings``, by case id."""
         with self._lock:
             return {case: self._times[case] for case in sorted(self._times) if case in self._records}
+
+    def describe(
+        self, units: Callable[[], Mapping[str, Mapping[str, Any]]], names: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
+        """Keep what a reader needs to understand the cases, once: of each unit ``title``, ``dialogue`` [[speaker,
+        text], ...] and whatever else; names of items by id. Called only when it is not there yet."""
+        if not (self.path / NAMES).exists():
+            found = units()
+            _write(self.path / UNITS, "".join(_line({**found[unit], "case": unit}) for unit in sorted(found)))
+            write_json(self.path / NAMES, dict(names()))
+
+    def units(self) -> dict[str, dict[str, Any]]:
+        """What :meth:`describe` kept, by unit; {} without."""
+        return {str(record["case"]): record for record in _lines(self.path / UNITS)}
+
+    def names(self) -> dict[str, str]:
+        """Names of items by id; {} without."""
+        path = self.path / NAMES
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return found
 
     def metrics(self) -> dict[str, Any]:
         """The figures of a finished run.

@@ -14,11 +14,12 @@ import typer
 from convrec.core.embedding import HashingEmbedder
 from convrec.core.errors import ModelError, RequestError
 from convrec.core.items import RowArray
-from convrec.eval import metrics
 from convrec.eval.commands import app as eval_app
 from convrec.eval.item_models import load_models
+from convrec.eval.item_results import Memory, outcomes, record_system
+from convrec.eval.item_rows import measure
 from convrec.eval.item_settings import item_setting
-from convrec.eval.items import evaluate_items, pool_figures
+from convrec.eval.items import evaluate_items
 from convrec.eval.items_report import markdown, table
 from convrec.eval.mapped import Mapped
 from convrec.tools.datasets import InspiredData, Mention, RedialData
@@ -66,7 +67,7 @@ class TestModels:
             assert (fitted.name, loaded.name) == ("ease", "mine")  # the manifest's name is taken
             assert (fitted.recall, fitted.mrr, fitted.arp) == (loaded.recall, loaded.mrr, loaded.arp)
             assert fitted.training == loaded.training == (train.digest, 2, ("redial-train",))
-            assert loaded.fit_seconds is None
+            assert (loaded.loaded, loaded.times.fit_s, fitted.loaded) == (True, None, False)
 
     def test_a_joint_model_on_everything(self, tiny: Path, tmp_path: Path) -> None:
         joint = joint_train(RedialData(tiny / "redial"), InspiredData(tiny / "inspired"))
@@ -196,12 +197,14 @@ class TestPool:
         gathering = Gathering().fit(setting.train)
         assert isinstance(gathering, Pooled)
         items = setting.item_map(setting.train.item_ids)
-        found = pool_figures(Mapped(gathering, items), setting.cases)
-        assert found == (0.5, 2.0)  # Heat and Alien, of which only the second case asks; 4 and 2 are one film
-        assert pool_figures(Mapped(Echo().fit(setting.train), items), setting.cases) is None
-
-    def test_no_gold(self) -> None:
-        assert metrics.pool_recall([], np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)) == 0
+        for model, expected in (
+            (gathering, (0.5, 2.0)),  # Heat and Alien, of which only the second case asks; 4 and 2 are one film
+            (Echo().fit(setting.train), None),
+        ):
+            recorder, cases = Memory(), setting.cases
+            record_system(recorder, "x", Mapped(model, items), setting, cases, [0], fit_s=None)
+            found = outcomes(recorder, ["x"], setting)["x"]
+            assert measure("x", found, cases, np.zeros(5, dtype=np.int64), 0).pool == expected
 
     def test_columns_only_where_something_gathers(
         self, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
