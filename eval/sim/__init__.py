@@ -1,0 +1,1 @@
+"""Simulated users: who they are, what they say, and how a conversation with an agent is judged."""
