@@ -59,7 +59,7 @@ CatalogueName = Annotated[str | None, typer.Option("--catalogue", help="Catalogu
 Session = Annotated[str | None, typer.Option("--session", help="Go on with this conversation, else a new one.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 AllowRemote = Annotated[
-    bool, typer.Option("--allow-remote", help="Listen on an address that others can reach; there is no login.")
+    bool, typer.Option("--allow-remote", help="Listen where others can reach it although nothing asks who they are.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 
@@ -215,13 +215,20 @@ def serve(
     catalogue: CatalogueName = None,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8000,
     host: Host = "127.0.0.1",
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes; they share their stores.")] = 1,
     allow_remote: AllowRemote = False,
 ) -> None:
-    """HTTP API alone (OpenAI-compatible chat, preferences, items)."""
+    """HTTP API alone (OpenAI-compatible chat, recommendations, preferences, items)."""
+    from convrec.serve.serve_command import run_one, run_several
+
     services = _services(ctx)
-    _run_server(
+    settings = _settings(services, tier, catalogue)
+    if workers > 1:
+        run_several(services, settings, workers, host=host, port=port, allow_remote=allow_remote)
+        return
+    run_one(
         services,
-        _settings(services, tier, catalogue),
+        settings,
         host=host,
         port=port,
         allow_remote=allow_remote,
@@ -240,8 +247,10 @@ def web_app(
     allow_remote: AllowRemote = False,
 ) -> None:
     """Web page and HTTP API on one port."""
+    from convrec.serve.serve_command import run_one
+
     services = _services(ctx)
-    _run_server(
+    run_one(
         services,
         _settings(services, tier, catalogue),
         host=host,
@@ -281,40 +290,6 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
         show(checks, Console())
     if not healthy(checks):
         raise typer.Exit(FAILED)
-
-
-def _run_server(
-    services: Services,
-    settings: Settings,
-    *,
-    host: str,
-    port: int,
-    allow_remote: bool,
-    page: bool,
-    open_browser: bool,
-) -> None:
-    from convrec.core.extras import require
-    from rich.console import Console
-
-    for library in ("fastapi", "uvicorn", *(("gradio",) if page else ())):
-        require(library, "app", "The web page" if page else "The HTTP API")
-    from convrec.serve.render import opening, plain
-    from convrec.serve.run import run_server
-
-    console = Console()
-    with services.agent(settings) as agent:
-        for line in opening(agent.info, VERSION):
-            plain(console, line)
-        run_server(
-            agent,
-            settings,
-            host=host,
-            port=port,
-            page=page,
-            open_browser=open_browser,
-            allow_remote=allow_remote,
-            console=console,
-        )
 
 
 def _services(ctx: typer.Context) -> Services:

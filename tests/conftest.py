@@ -63,11 +63,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _log_levels() -> Iterator[None]:
-    """A command run inside the test process sets levels that would hide another test's log lines."""
-    levels = {name: logging.getLogger(name).level for name in ("convrec", "convrec.agent")}
+    """A command run inside the test process sets levels and handlers that would hide another test's log lines."""
+    names = ("convrec", "convrec.agent", "convrec.serve.requests")
+    before = {
+        name: (log.level, list(log.handlers), log.propagate) for name in names for log in [logging.getLogger(name)]
+    }
     yield
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    for name, (level, handlers, propagate) in before.items():
+        log = logging.getLogger(name)
+        log.setLevel(level)
+        log.handlers, log.propagate = handlers, propagate
 
 
 def _forbid_network(patch: pytest.MonkeyPatch) -> None:
