@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from convrec.core.pull import path as model_path
 from convrec.eval.bench import bench_rank
+from convrec.eval.bench_api import bench_api, own_server
 from convrec.memory.embedders import NAME as ENCODER
 from rich.console import Console
 
@@ -48,3 +50,38 @@ def rank(
         typer.echo(f"embed  p50 {found.embed_p50:.1f} ms, p95 {found.embed_p95:.1f} ms")
     typer.echo(f"rank   p50 {found.rank_p50:.1f} ms, p95 {found.rank_p95:.1f} ms")
     typer.echo(f"memory {found.peak_mib:,} MiB at most")
+
+
+@app.command("api")
+def api(
+    users: Annotated[int, typer.Option(min=1, max=5000, help="how many talk at once")] = 200,
+    turns: Annotated[int, typer.Option(min=1, max=100, help="turns of each conversation")] = 5,
+    turns_total: Annotated[int | None, typer.Option(min=1, help="go on with new conversations until so many")] = None,
+    think: Annotated[float, typer.Option(min=0, help="mean pause of a user between two turns, seconds")] = 0.0,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="processes of the server")] = 1,
+    url: Annotated[str | None, typer.Option(help="measure a running server instead of an own one")] = None,
+    key: Annotated[str, typer.Option(help="key for it, if it asks for one")] = "none",
+    json_output: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
+) -> None:
+    """Many users at once over HTTP, answered without a language model; times as the users see them."""
+    talk = partial(
+        bench_api, users=users, turns=turns, turns_total=turns_total, think_s=think, workers=workers, key=key
+    )
+    with Console(stderr=True).status("talking"):
+        if url is not None:
+            found = talk(url.rstrip("/"))
+        else:
+            with own_server(workers, ("--tier", "none")) as (own_url, pid):
+                found = talk(own_url, pid=pid)
+    if json_output:
+        typer.echo(json.dumps(found.to_json()))
+    else:
+        typer.echo(f"{found.users} users, {found.answered} turns answered, {found.per_second:.1f} per second")
+        typer.echo(
+            f"p50 {found.p50:.2f} s, p95 {found.p95:.2f} s, p99 {found.p99:.2f} s, slowest {found.slowest:.2f} s"
+        )
+        typer.echo(f"errors {found.errors or 'none'}; the turns alone: p95 {found.server_p95:.3f} s")
+        if found.rss_first is not None and found.rss_last is not None:
+            typer.echo(f"memory {found.rss_first:,.0f} MiB, at the end {found.rss_last:,.0f} MiB")
+    if found.errors:
+        raise typer.Exit(1)
