@@ -69,7 +69,7 @@ def api(
     )
     with Console(stderr=True).status("talking"):
         if url is not None:
-            found = talk(url.rstrip("/"))
+            found = talk(url.rstrip("/"), key=key)
         else:
             with own_server(workers, ("--tier", "none")) as (own_url, pid):
                 found = talk(own_url, pid=pid)

@@ -64,13 +64,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def _log_levels() -> Iterator[None]:
     """A command run inside the test process sets levels and handlers that would hide another test's log lines."""
-    names = ("convrec", "convrec.agent", "convrec.serve.requests")
-    before = {
-        name: (log.level, list(log.handlers), log.propagate) for name in names for log in [logging.getLogger(name)]
-    }
+    logs = [logging.getLogger(name) for name in ("convrec", "convrec.agent", "convrec.serve.requests")]
+    before = [(log, log.level, list(log.handlers), log.propagate) for log in logs]
     yield
-    for name, (level, handlers, propagate) in before.items():
-        log = logging.getLogger(name)
+    for log, level, handlers, propagate in before:
         log.setLevel(level)
         log.handlers, log.propagate = handlers, propagate
 
