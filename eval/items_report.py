@@ -24,14 +24,12 @@ _HEAD = (
     "95 % of R@10",
     "NDCG@10",
     "MRR@10",
-    "SR",
-    "RDL",
     "cov@10",
     "Gini@10",
     "ARP@10",
     "tail hits",
 )
-_TIMES = ("seconds", "ms a case", "p95", "MiB")
+_TIMES = ("system", "fit, s", "score, s", "one case, ms", "p95, ms", "peak, MiB")
 
 
 def heading(report: ItemReport) -> str:
@@ -65,15 +63,27 @@ def trained(report: ItemReport) -> list[str]:
 
 
 def table(report: ItemReport) -> TerminalTable:
-    """The figures for the terminal, with times; published rows are dimmed and marked."""
+    """The figures for the terminal; published rows are dimmed and marked."""
     out = TerminalTable(
         title=escape(heading(report)), caption=escape(caption(report)), title_justify="left", caption_justify="left"
     )
-    for number, name in enumerate((*_head(report), *_TIMES)):
-        out.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
+    for column, name in enumerate(_head(report)):
+        out.add_column(name, justify="left" if column == 0 else "right", no_wrap=True)
     for cells, row in _lines(report):
-        times = ["-"] * len(_TIMES) if row is None else _times(row)
-        out.add_row(*map(escape, (*cells, *times)), style="dim" if row is None else None)
+        out.add_row(*map(escape, cells), style="dim" if row is None else None)
+    return out
+
+
+def times_table(report: ItemReport) -> TerminalTable:
+    """Wall-clock times and memory for the terminal. The memory is the process's, so it only grows from row to row."""
+    out = TerminalTable()
+    for column, name in enumerate(_TIMES):
+        out.add_column(name, justify="left" if column == 0 else "right", no_wrap=True)
+    for row in report.rows:
+        p50, p95 = row.times.one_ms or (None, None)
+        peak = row.times.peak_mib
+        numbers = [number(value, 1) for value in (row.times.fit_s, row.times.score_s, p50, p95)]
+        out.add_row(escape(clean(row.name, 60)), *numbers, "-" if peak is None else f"{peak:,}")
     return out
 
 
@@ -179,9 +189,10 @@ def _funnel(report: ItemReport) -> list[FunnelStep]:
 
 
 def _head(report: ItemReport) -> tuple[str, ...]:
-    """The columns; those of candidate pools and of ids outside the catalogue only where some system has them."""
+    """The columns; those of questionnaires, candidate pools and ids outside the catalogue only where there are any."""
     pools = ("pool R", "pool size") if any(row.pool for row in report.rows) else ()
-    return (*_HEAD, *pools, *(("no item",) if any(row.outside for row in report.rows) else ()))
+    utility = ("SR", "RDL") if any(row.utility for row in report.rows) else ()
+    return (*_HEAD, *utility, *pools, *(("no item",) if any(row.outside for row in report.rows) else ()))
 
 
 def _lines(report: ItemReport) -> Iterator[tuple[list[str], Row | None]]:
@@ -192,7 +203,7 @@ def _lines(report: ItemReport) -> Iterator[tuple[list[str], Row | None]]:
         cells = dict.fromkeys(head, "-")
         cells["system"] = f"{name} [published]"
         cells |= {f"R@{k}": number(mark.recall.get(k), digits) for k in RECALL_AT}
-        cells |= {"SR": number(mark.sr, 3), "RDL": number(mark.rdl, 3)}
+        cells |= {"SR": number(mark.sr, 3), "RDL": number(mark.rdl, 3)} if "SR" in cells else {}
         yield list(cells.values()), None
     for row in report.rows:
         cells = _cells(row)
@@ -216,9 +227,3 @@ def _cells(row: Row) -> dict[str, str]:
         "pool size": "-" if row.pool is None else f"{row.pool.size:.0f}",
         "no item": number(row.outside),
     }
-
-
-def _times(row: Row) -> list[str]:
-    p50, p95 = row.times.one_ms or (None, None)
-    peak = row.times.peak_mib
-    return [f"{row.seconds:.1f}", number(p50, 1), number(p95, 1), "-" if peak is None else f"{peak:,}"]
