@@ -9,11 +9,14 @@ import typer
 from convrec.core.errors import RequestError
 from convrec.core.pull import path as model_path
 from convrec.eval import commands_scenarios
+from convrec.eval.commands_interactions import interactions
+from convrec.eval.commands_runs import compare_runs, run_all
+from convrec.eval.commands_users import users
 from convrec.eval.item_run import run_items
 from convrec.eval.item_settings import TRAIN_ON
 from convrec.eval.item_systems import DEFAULT_SYSTEMS, SYSTEMS
 from convrec.eval.items import EVALUATION_DATASETS, SPLITS, evaluate_items
-from convrec.eval.items_report import as_json, table
+from convrec.eval.items_report import as_json, table, times_table
 from convrec.eval.protocols import PROTOCOLS
 from convrec.eval.run_folder import REPORT_HTML
 from convrec.memory.embedders import NAME as ENCODER
@@ -21,8 +24,12 @@ from rich.console import Console
 
 app = typer.Typer(help="Measure recommenders and the agent.", no_args_is_help=True)
 app.add_typer(commands_scenarios.app, name="scenarios")
+app.command("interactions")(interactions)
+app.command("users")(users)
+app.command("compare")(compare_runs)
+app.command("all")(run_all)
 
-TABLE_WIDTH = 230
+TABLE_WIDTH = 200
 """Columns the table needs when the output is no terminal (a file, a pipe)."""
 
 
@@ -93,3 +100,4 @@ def items(
     if not console.is_terminal:
         console = Console(width=TABLE_WIDTH)
     console.print(table(report))
+    console.print(times_table(report))

@@ -87,7 +87,8 @@ def compare(
     metric: str | None = None,
     seed: int = 0,
 ) -> tuple[Comparison, Report]:
-    """Compare two runs, or two systems of one. ``metric``: whose flips are shown; default recall@10, success, or the
+    """Compare two runs, or two systems of one. ``system_b``: default ``system_a``; both are needed only where a run
+    has several. ``metric``: whose flips are shown; default recall@10, success, or the
     first there is.
 
     Raises:
@@ -96,7 +97,8 @@ def compare(
     """
     runs = [RunFolder.read(a), RunFolder.read(b)]
     _same_cases(a, b, *(run.config for run in runs))
-    sides = [_side(path, run, wanted) for path, run, wanted in zip((a, b), runs, (system_a, system_b), strict=True)]
+    wanted = (system_a, system_b if system_b is not None else system_a)
+    sides = [_side(path, run, name) for path, run, name in zip((a, b), runs, wanted, strict=True)]
     (name_a, records_a), (name_b, records_b) = sides
     if name_a == name_b:
         name_a, name_b = f"A: {name_a}", f"B: {name_b}"

@@ -5,7 +5,7 @@
     cases_timings.jsonl  what of a record was under "timings"
     metrics.json         the figures
     timings.json         wall-clock times and memory, the only other file that differs between two equal runs
-    report.html, .md     the same to read
+    report.html, .md     the same to read; tables.json: its tables as data
     units.jsonl, names.json  optional: the dialogue behind each case, the names of items; for reading only
 
 Two runs of one config give the same bytes in every file but the two of times. ``convrec eval compare`` needs of a
@@ -23,15 +23,17 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from convrec.core.errors import DataError, RequestError
-from convrec.core.files import replacing, write_json
+from convrec.core.files import write_json
 from convrec.core.locks import locked
 from convrec.core.version import VERSION
-from convrec.eval.report import Report, markdown
+from convrec.eval.record_lines import cut, line, lines, write_text
+from convrec.eval.report import Report, Table, markdown
 from convrec.eval.report_html import html
 
 log = logging.getLogger("convrec.eval")
@@ -39,9 +41,31 @@ log = logging.getLogger("convrec.eval")
 RUN, CASES, TIMES = "run.json", "cases.jsonl", "cases_timings.jsonl"
 METRICS, TIMINGS = "metrics.json", "timings.json"
 UNITS, NAMES = "units.jsonl", "names.json"
-REPORT_HTML, REPORT_MD = "report.html", "report.md"
-_OURS = (RUN, CASES, TIMES, METRICS, TIMINGS, UNITS, NAMES, REPORT_HTML, REPORT_MD)
+REPORT_HTML, REPORT_MD, TABLES = "report.html", "report.md", "tables.json"
+_OURS = (RUN, CASES, TIMES, METRICS, TIMINGS, UNITS, NAMES, REPORT_HTML, REPORT_MD, TABLES)
 _LOCK = ".lock"
+
+
+def write_report(path: Path, report: Report) -> None:
+    """``report.html``, ``report.md`` and, for those who put reports together, ``tables.json``."""
+    write_text(path / REPORT_HTML, html(report))
+    write_text(path / REPORT_MD, markdown(report))
+    tables = [asdict(table) for table in report.tables]
+    write_json(path / TABLES, {"title": report.title, "lead": list(report.lead), "tables": tables})
+
+
+def read_tables(path: Path) -> tuple[list[str], list[Table]]:
+    """Lead and tables of a finished run's report.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    file = path / TABLES
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return [str(text) for text in found["lead"]], [Table(**table) for table in found["tables"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is missing or damaged ({error!r}). Repeat the run's command.") from error
 
 
 def run_config(
@@ -153,7 +177,7 @@ class RunFolder:
             ValueError: the case is recorded already, or a value is no JSON (NaN is none).
         """
         kept = {key: value for key, value in record.items() if key != "timings"}
-        line = _line({**kept, "case": case})
+        text = line({**kept, "case": case})
         with self._lock:
             if case in self._records:
                 raise ValueError(f"case {case!r} is recorded already")
@@ -164,12 +188,12 @@ class RunFolder:
                 )
             cases, times = self._files
             if "timings" in record:  # first, so that a recorded case has its times whenever the kill comes
-                times.write(_line({"case": case, "timings": record["timings"]}))
+                times.write(line({"case": case, "timings": record["timings"]}))
                 times.flush()
                 self._times[case] = record["timings"]
-            cases.write(line)
+            cases.write(text)
             cases.flush()
-            self._records[case] = json.loads(line)
+            self._records[case] = json.loads(text)
 
     def records(self) -> list[dict[str, Any]]:
         """All records with their ``case``, in order of case id (as text), without their times."""
@@ -188,12 +212,12 @@ class RunFolder:
         text], ...] and whatever else; names of items by id. Called only when it is not there yet."""
         if not (self.path / NAMES).exists():
             found = units()
-            _write(self.path / UNITS, "".join(_line({**found[unit], "case": unit}) for unit in sorted(found)))
+            write_text(self.path / UNITS, "".join(line({**found[unit], "case": unit}) for unit in sorted(found)))
             write_json(self.path / NAMES, dict(names()))
 
     def units(self) -> dict[str, dict[str, Any]]:
         """What :meth:`describe` kept, by unit; {} without."""
-        return {str(record["case"]): record for record in _lines(self.path / UNITS)}
+        return {str(record["case"]): record for record in lines(self.path / UNITS)}
 
     def names(self) -> dict[str, str]:
         """Names of items by id; {} without."""
@@ -221,13 +245,12 @@ class RunFolder:
         records, times = self.records(), self.timings()
         with self._lock:
             self._close_files()
-        _write(self.path / CASES, "".join(_line(record) for record in records))
-        _write(self.path / TIMES, "".join(_line({"case": c, "timings": t}) for c, t in times.items()))
+        write_text(self.path / CASES, "".join(line(record) for record in records))
+        write_text(self.path / TIMES, "".join(line({"case": c, "timings": t}) for c, t in times.items()))
         if self.code_changed is not None:
             warning = f"Begun with code {self.code_changed}, finished with {self.config.get('code')}."
             report = report.with_note(warning)
-        _write(self.path / REPORT_HTML, html(report))
-        _write(self.path / REPORT_MD, markdown(report))
+        write_report(self.path, report)
         write_json(self.path / TIMINGS, dict(timings or {}))
         write_json(self.path / METRICS, dict(metrics))  # the last: its being there says that the run is whole
         self.close()
@@ -258,7 +281,7 @@ class RunFolder:
         if not (self.path / RUN).exists():
             write_json(self.path / RUN, self.config)
         for name in (CASES, TIMES):
-            _cut(self.path / name)
+            cut(self.path / name)
         self._load()
 
     def _same(self, force: bool) -> bool:
@@ -288,9 +311,9 @@ class RunFolder:
         return True
 
     def _load(self) -> None:
-        for record in _lines(self.path / CASES):
+        for record in lines(self.path / CASES):
             self._records[str(record["case"])] = record
-        for record in _lines(self.path / TIMES):
+        for record in lines(self.path / TIMES):
             self._times[str(record["case"])] = record.get("timings")
 
 
@@ -313,41 +336,6 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise DataError(f"{file} is damaged: it is no JSON object. Remove the folder and run again.")
     return found
-
-
-def _cut(path: Path) -> None:
-    """Drop a half-written last line, as a kill leaves it."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) != len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    out = []
-    content = path.read_text(encoding="utf-8")
-    for number, line in enumerate(content[: content.rfind("\n") + 1].split("\n")[:-1], 1):
-        try:
-            record = json.loads(line)
-            record["case"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: no record of a case ({error!r}). Remove the folder.") from error
-        out.append(record)
-    return out
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _short(value: object) -> str:

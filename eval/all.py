@@ -1,0 +1,168 @@
+"""Everything that is measured, one part after the other, and the one table that comes of it.
+
+A part is a ``convrec eval`` command with a folder of its own, so it can be repeated alone and goes on where it
+stopped. A part that cannot run is named with the reason.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from convrec.core.errors import ConvrecError
+from convrec.core.files import write_json
+from convrec.eval.report import Report, Table
+from convrec.eval.run_folder import METRICS, read_tables, write_report
+
+log = logging.getLogger("convrec.eval")
+
+QUICK_DIALOGUES = 40
+"""Dialogues per part with ``quick``: to see that everything runs; such figures compare with nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """``arguments``: of ``convrec eval``, without ``--out``, ``--json`` and ``--force``. ``tables``: how many of its
+    tables the common report takes over."""
+
+    name: str
+    title: str
+    arguments: tuple[str, ...]
+    tables: int = 1
+
+
+class Done(NamedTuple):
+    """``reason``: why the part did not run, "" when it did."""
+
+    part: Part
+    reason: str
+
+
+Command = Callable[[Sequence[str]], object]
+"""Runs one command of ``convrec eval``, given its arguments; raises what went wrong."""
+
+
+def parts(tier: str, models: Sequence[Path], *, seed: int, quick: bool) -> list[Part]:
+    """All parts. ``models``: saved recommenders, each measured where its training data set is."""
+    return [
+        *_items(models, seed, quick),
+        *_users(tier, seed, quick),
+        *_scenarios(tier, seed, quick),
+        *_suites(tier, seed, quick),
+    ]
+
+
+def run_parts(
+    out: Path, chosen: Sequence[Part], command: Command, *, force: bool, tell: Callable[[str], None]
+) -> list[Done]:
+    """Run every part into ``out/<name>`` and write the common report into ``out``."""
+    done = []
+    for number, part in enumerate(chosen, 1):
+        tell(f"{number}/{len(chosen)} {part.title}")
+        arguments = [*part.arguments, "--out", str(out / part.name), "--json", *(["--force"] if force else [])]
+        reason = ""
+        try:
+            with redirect_stdout(io.StringIO()):
+                command(arguments)
+        except ConvrecError as error:
+            reason = str(error)
+            log.warning("%s did not run: %s", part.name, reason)
+        done.append(Done(part, reason))
+    _write(out, done)
+    return done
+
+
+def found_models(home: Path) -> list[Path]:
+    """Saved recommenders in ``home/models`` that no test or validation split went into, sorted by name."""
+    folders = sorted(manifest.parent for manifest in (home / "models").glob("*/manifest.json"))
+    return [folder for folder in folders if (splits := splits_of(folder)) and all(s.endswith("-train") for s in splits)]
+
+
+def splits_of(folder: Path) -> tuple[str, ...]:
+    """What a saved recommender says it was trained on; () when it does not, or is damaged."""
+    try:
+        splits = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["info"]["splits"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return tuple(split for split in splits if isinstance(split, str)) if isinstance(splits, list) else ()
+
+
+def _items(models: Sequence[Path], seed: int, quick: bool) -> list[Part]:
+    found = []
+    for dataset, protocols in (("redial", ("novel", "full", "cikm", "unicrs")), ("inspired", ("cikm", "unicrs"))):
+        own = [folder for folder in models if any(split.startswith(f"{dataset}-") for split in splits_of(folder))]
+        for protocol in protocols:
+            arguments = ["items", "--dataset", dataset, "--protocol", protocol, "--seed", str(seed)]
+            arguments += [text for folder in own for text in ("--model", str(folder))]
+            if quick:
+                arguments += ["--limit-dialogues", str(QUICK_DIALOGUES), "--systems", "popularity,echo,itemknn"]
+            title = f"Item recommendation: {dataset}, {protocol}"
+            found.append(Part(f"items-{dataset}-{protocol}", title, tuple(arguments)))
+    return found
+
+
+def _users(tier: str, seed: int, quick: bool) -> list[Part]:
+    found = []
+    for simulator, source, dialogues in (
+        ("scripted", "demo", 400),
+        ("scripted", "redial", 300),
+        ("target", "redial", 300),
+        ("chat", "redial", 300),
+    ):
+        arguments = ["users", "--simulator", simulator, "--source", source, "--tier", tier, "--seed", str(seed)]
+        arguments += ["--dialogues", str(QUICK_DIALOGUES // 4 if quick else dialogues)]
+        arguments += ["--persona", "all"] if (simulator, source) == ("scripted", "demo") else []
+        arguments += ["--catalogue", "redial"] if source == "redial" else []
+        title = f"Simulated users: {simulator}, {source}"
+        found.append(Part(f"users-{simulator}-{source}", title, tuple(arguments)))
+    return found
+
+
+def _scenarios(tier: str, seed: int, quick: bool) -> list[Part]:
+    repeats = "1" if quick else "4"
+    arguments = ("scenarios", "--tier", tier, "--repeats", repeats, "--seed", str(seed))
+    return [Part("scenarios", "Scripted scenarios", arguments)]
+
+
+def _suites(tier: str, seed: int, quick: bool) -> list[Part]:
+    arguments = ["suites", "--tier", tier, "--seed", str(seed), *(["--quick"] if quick else [])]
+    return [Part("suites", "Suites", tuple(arguments))]
+
+
+def _write(out: Path, done: Sequence[Done]) -> None:
+    tables: list[Table] = []
+    figures: dict[str, Any] = {}
+    lead = []
+    for part, reason in done:
+        if reason:
+            continue
+        told, found = read_tables(out / part.name)
+        head = " ".join(told[:1])
+        for table in found[: part.tables]:
+            title = part.title if part.tables == 1 else f"{part.title}: {table.title}"
+            tables.append(
+                Table(title, table.columns, table.rows, " ".join(text for text in (head, table.note) if text))
+            )
+        figures[part.name] = json.loads((out / part.name / METRICS).read_text(encoding="utf-8"))
+    missing = [(part.title, reason) for part, reason in done if reason]
+    if missing:
+        tables.append(Table("Not run", ("part", "reason"), missing))
+    lead.append(f"{len(done) - len(missing)} of {len(done)} parts. Each has a folder of its own with every case.")
+    write_report(out, Report("Everything that is measured", lead, tables))
+    state: Mapping[str, Any] = {part.name: {"command": _shown(part), "reason": reason} for part, reason in done}
+    write_json(out / METRICS, {"parts": state, "figures": figures})
+
+
+def _shown(part: Part) -> str:
+    """The command as a reader may repeat it; of a model's folder only the name."""
+    words = [
+        Path(word).name if before == "--model" else word
+        for before, word in zip(("", *part.arguments), part.arguments, strict=False)
+    ]
+    return " ".join(("convrec", "eval", *words))
