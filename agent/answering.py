@@ -313,4 +313,4 @@ class Answerer:
         asked = [c for c in request.conditions if c.source not in ("memory", "llm")]
         session.conditions = [c for c in asked if c not in bus.relaxed]
         session.references = [item.id for item in self.catalogue.items(request.references)]
-        session.query = request.query
+        session.query = request.query.removesuffix(request.query_remembered).strip()

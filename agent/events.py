@@ -23,6 +23,9 @@ class Recalled:
 
     applied: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    """Each with the reason."""
+    reasons: tuple[str, ...] = ()
+    """Why, one for each of ``applied``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,51 +3,275 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from convrec.agent.session import Session
 from convrec.core.items import Item
-from convrec.core.text import clean
-from convrec.memory.records import NewPreference, Polarity
+from convrec.core.text import clean, fold
+from convrec.memory.notes import notes
+from convrec.memory.reading import Need
+from convrec.memory.records import NewPreference, Polarity, Preference, Scope
+from convrec.memory.situations import Situation, applies
+from convrec.memory.statements import Clause, clauses
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.lexicon import FUNCTION_WORDS, SMALL_NUMBERS
 from convrec.tools.predicates import Condition, Not, Op, Test, condition_to_json
+from convrec.tools.read_conditions import ConditionReader
+from convrec.tools.read_numbers import YearContext
+from convrec.tools.spans import Message
 from convrec.tools.understand import Understanding
 
-_TASTE = re.compile(
-    r"\bi (?:really |just |absolutely )?(?:love|like|adore|enjoy|prefer|hate|dislike|can't stand|don't like)\b"
-)
 FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
+CHILD_AGE = 12
+"""Oldest age, years, at which somebody who is watching makes it an evening with children."""
+SILENT_ACTS = ("forget", "why", "lookup", "profile")
+"""Turns that say nothing about the user for later."""
+_NOUNS = r"(?:films?|movies?|stor(?:y|ies)|plots?|endings?|twists?|soundtracks?|dialogues?|characters?|scenes?|humou?r|cinema|pictures?|shows?)"
+_OBJECT = re.compile(
+    rf"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|fans? of|lovers? of|watch|about)\s+"
+    rf"(?P<what>(?:[\w'-]+\s+){{1,4}}{_NOUNS}\b(?:\s+(?:with|about|set in|where|that have)\s+[\w' -]{{3,40}})?)",
+    re.IGNORECASE,
+)
+_EMPTY = frozenset(
+    [
+        "good",
+        "great",
+        "nice",
+        "best",
+        "better",
+        "such",
+        "these",
+        "those",
+        "all",
+        "any",
+        "your",
+        "that",
+        "this",
+        "old",
+        "new",
+        "other",
+        "same",
+        "kind",
+        "sort",
+        "bad",
+        "more",
+    ]
+)
 
 
-def statements(reading: Understanding, catalogue: Catalogue, session_id: str, turn: int) -> list[NewPreference]:
-    """Item feedback, standing instructions and stated tastes of one message."""
-    if reading.act in ("forget", "why", "lookup", "profile"):
-        return []
-    said = clean(reading.text, 300)
-    out: list[NewPreference] = []
-    for mention in reading.mentions:
-        polarity = FEEDBACK.get(mention.polarity)
-        if polarity is None:
-            continue
-        item = catalogue.item(mention.row)
-        out.append(item_feedback(catalogue.name, item, polarity, said, session_id, turn))
-    taste = _TASTE.search(reading.text.lower()) is not None
-    for condition in reading.conditions:
-        durable = condition.standing or (taste and condition.slot not in ("year", "runtime") and condition.hard)
-        if not durable or (condition.source == "critique" and not condition.standing):
-            continue
-        out.append(
-            NewPreference(
-                kind="standing" if condition.standing else "attribute",
-                polarity="unwanted" if condition.negative else "wanted",
-                subject=_subject(condition),
-                text=f"{_prefix(condition)}{condition.label}"[:500],
-                said=said,
-                confidence=0.95 if condition.standing else 0.7,
-                payload={"condition": condition_to_json(condition)},
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A condition of the message with the clause it was read from."""
+
+    condition: Condition
+    clause: Clause
+
+
+@dataclass(slots=True)
+class Listener:
+    """Reads what a message says about the user, for one catalogue. Holds caches only."""
+
+    catalogue: Catalogue
+    reader: ConditionReader
+
+    def statements(self, reading: Understanding, session_id: str, turn: int, at: datetime) -> list[NewPreference]:
+        """Item feedback, standing instructions, stated tastes, facts. ``at``: when it was said."""
+        if reading.act in SILENT_ACTS:
+            return []
+        said = clauses(reading.text, at)
+        out = [*self._items(reading, said, session_id, turn)]
+        for clause in said:
+            found = list(self._tastes(reading, clause, session_id, turn))
+            if not found:
+                found = [self._actable(n.preference(clause, session_id, turn), clause) for n in notes(clause)]
+            out += found
+        return list({(p.subject, p.scope.key, p.polarity): p for p in out}.values())
+
+    def _items(
+        self, reading: Understanding, said: Sequence[Clause], session_id: str, turn: int
+    ) -> Iterator[NewPreference]:
+        for mention in reading.mentions:
+            polarity = FEEDBACK.get(mention.polarity)
+            clause = clause_of(mention.said, reading.text, said)
+            if polarity is None or clause.refused or clause.whose:
+                continue
+            item = self.catalogue.item(mention.row)
+            yield item_feedback(
+                self.catalogue.name, item, polarity, clean(clause.text, 300), session_id, turn, strength=clause.strength
+            )
+
+    def _tastes(self, reading: Understanding, clause: Clause, session_id: str, turn: int) -> Iterator[NewPreference]:
+        if not clause.durable:
+            return
+        conditions = self.conditions(reading, clause)
+        lasting = [
+            c for c in conditions if clause.standing or (c.slot not in ("year", "runtime") and c.source != "critique")
+        ]
+        for condition in lasting:
+            yield self._stated(condition, clause, session_id, turn)
+        if not lasting and not self._names_item(reading, clause) and (free := _free_taste(clause)) is not None:
+            what, polarity = free
+            yield NewPreference(
+                kind="standing" if clause.standing else "attribute",
+                polarity=polarity,
+                subject=f"taste={fold(what)}"[:200],
+                text=f"{'always: ' if clause.standing else ''}{'likes: ' if polarity == 'wanted' else 'not '}{what}",
+                said=clean(clause.text, 300),
+                confidence=0.9 if clause.standing else 0.6,
+                strength=clause.strength,
+                scope=clause.scope,
+                valid_until=clause.until,
+                payload={"words": what},
                 source_session=session_id,
                 source_turn=turn,
             )
+
+    def _actable(self, note: NewPreference, clause: Clause) -> NewPreference:
+        """A note with the condition that the catalogue has for it, if any: a language, a child's age, their taste."""
+        topic, text = note.payload.get("topic"), clause.text.lower()
+        if topic in ("language", "learning"):
+            text = f"films in {note.text.rpartition(' ')[2].lower()}"
+        elif (
+            topic == "person"
+            and (age := re.search(r"\bis (\w+)(?: years old)?$", note.text))
+            and _years(age[1]) <= CHILD_AGE
+        ):
+            text = "suitable for kids"
+        elif topic != "their taste":
+            return note
+        found = self.reader.read(Message.of(text), YearContext(self.reader.newest))
+        if not found:
+            return note
+        condition = replace(found[0], hard=topic == "person", standing=False)
+        return note.model_copy(update={"payload": note.payload | {"condition": condition_to_json(condition)}})
+
+    def _stated(self, condition: Condition, clause: Clause, session_id: str, turn: int) -> NewPreference:
+        condition = replace(condition, standing=clause.standing)
+        return NewPreference(
+            kind="standing" if clause.standing else "attribute",
+            polarity="unwanted" if condition.negative else "wanted",
+            subject=subject_of(condition),
+            text=clean(f"{_prefix(condition)}{condition.label}{_when(clause.scope)}", 500),
+            said=clean(clause.text, 300),
+            confidence=0.95 if clause.standing else 0.7,
+            strength=clause.strength,
+            scope=clause.scope,
+            valid_until=clause.until,
+            payload={"condition": condition_to_json(condition)},
+            source_session=session_id,
+            source_turn=turn,
         )
-    return out
+
+    def conditions(self, reading: Understanding, clause: Clause) -> list[Condition]:
+        """The conditions of one clause, read from it alone: its own denials, not those of its neighbours."""
+        body = Message.of(clause.body if len(clause.body) == len(clause.text) else clause.text)
+        names = [m.said for m in reading.mentions if m.how != "reference"] + [p.said for p in reading.people]
+        found = self.reader.read(body.masked(_spans_of(names, body.low)), YearContext(self.reader.newest))
+        people = [c for c in reading.conditions if c.slot.startswith("person:") and _says(body.low, c.said)]
+        out = [*found, *people]
+        # "documentaries bore me": the readers look for a denial before the word, here it stands behind.
+        if (clause.sign == "unwanted" and not clause.standing) or clause.flips:
+            out = [_denied(c) for c in out]
+        return list({(c.expr, c.negative): c for c in out}.values())
+
+    def _names_item(self, reading: Understanding, clause: Clause) -> bool:
+        return any(_says(clause.text.lower(), m.said) for m in reading.mentions)
+
+
+def need_of(reading: Understanding, session: Session, at: datetime) -> Need:
+    """A reading as memory sees it."""
+    return Need(
+        text=reading.text,
+        at=at.astimezone(),
+        before=tuple(session.situation),
+        slots=tuple(dict.fromkeys(subject_of(c) for c in reading.conditions if not c.standing)),
+        queries=(reading.query,) if reading.query else (),
+        similar=reading.act in ("recommend", "other"),
+    )
+
+
+def for_now(conditions: Sequence[Condition], text: str, now: Situation) -> tuple[list[Condition], list[str]]:
+    """The conditions of a message that apply at once, and those that it makes for other times, in words.
+
+    "Never horror when the kids are here", said alone on the sofa, takes no horror film off today's list.
+    """
+    conditional = [c for c in clauses(text, now.at) if not c.scope.empty and c.standing]
+    kept: list[Condition] = []
+    put_off: list[str] = []
+    for condition in conditions:
+        clause = next((c for c in conditional if _says(c.text.lower(), condition.said)), None)
+        if clause is None:
+            kept.append(condition)
+        elif not _says(clause.body, condition.said):
+            continue  # words of the circumstances ("with my kids"), no wish
+        elif (fits := applies(clause.scope, now))[0]:
+            kept.append(condition)
+        else:
+            put_off.append(f"{condition.label}: {fits[1]}")
+    return kept, put_off
+
+
+def rivals(new: NewPreference, held: Sequence[Preference]) -> list[str]:
+    """Ids of records that a new one takes the place of beside those on its subject: "only comedies" ends "only
+    westerns", "no horror at all" ends "likes horror" under another key."""
+    condition = new.payload.get("condition")
+    if new.kind != "standing" or new.polarity != "wanted" or not isinstance(condition, dict):
+        return []
+    return [
+        p.id
+        for p in held
+        if p.kind == "standing"
+        and p.polarity == "wanted"
+        and p.scope.key == new.scope.key
+        and p.subject != new.subject
+        and isinstance(p.payload.get("condition"), dict)
+        and p.payload["condition"].get("slot") == condition.get("slot")
+        and p.source_turn != new.source_turn
+    ]
+
+
+def clause_of(said: str, text: str, found: Sequence[Clause]) -> Clause:
+    """The clause in which something was said, the last one that holds the words; an empty one when none does."""
+    holding = [c for c in found if _says(c.text.lower(), said)]
+    meant = [c for c in holding if not c.refused and not c.whose]
+    return (meant or holding or [Clause(text, 0, len(text), text.lower())])[-1]
+
+
+def _says(low: str, said: str) -> bool:
+    return bool(said) and said.lower().replace("’", "'") in low
+
+
+def _spans_of(names: Sequence[str], low: str) -> list[tuple[int, int]]:
+    return [m.span() for name in names if name for m in re.finditer(re.escape(name.lower()), low)]
+
+
+def _denied(condition: Condition) -> Condition:
+    if condition.negative or isinstance(condition.expr, Not):
+        return condition
+    return replace(condition, expr=Not(condition.expr), label=f"not {condition.label}", negative=True)
+
+
+def _free_taste(clause: Clause) -> tuple[str, Polarity] | None:
+    """A taste in the user's own words, where no field of the catalogue records it: "slow-burn films"."""
+    match = _OBJECT.search(clause.text)
+    if match is None or not clause.sign:
+        return None
+    what = " ".join(match["what"].split())
+    words = [
+        w for w in fold(what).split() if w not in FUNCTION_WORDS and w not in _EMPTY and not re.fullmatch(_NOUNS, w)
+    ]
+    return (clean(what, 120), clause.sign) if words else None
+
+
+def _years(word: str) -> int:
+    number = SMALL_NUMBERS.get(word) or (int(word) if word.isdecimal() else 0)
+    return number or {"eleven": 11, "twelve": 12}.get(word, CHILD_AGE + 1)
+
+
+def _when(scope: Scope) -> str:
+    return f" ({scope.words})" if not scope.empty else ""
 
 
 def _prefix(condition: Condition) -> str:
@@ -57,22 +281,30 @@ def _prefix(condition: Condition) -> str:
 
 
 def item_feedback(
-    catalogue: str, item: Item, polarity: Polarity, said: str, session_id: str, turn: int
+    catalogue: str,
+    item: Item,
+    polarity: Polarity,
+    said: str,
+    session_id: str,
+    turn: int,
+    *,
+    strength: float = 0.7,
 ) -> NewPreference:
-    """The record of one liked, disliked or seen item."""
+    """The record of one liked, disliked, seen or rejected item."""
     return NewPreference(
         kind="item",
         polarity=polarity,
         subject=f"item:{item.id}"[:200],
         text=f"{polarity} {item.label}"[:500],
         said=said,
+        strength=strength,
         payload={"item": item.id, "catalogue": catalogue},
         source_session=session_id,
         source_turn=turn,
     )
 
 
-def _subject(condition: Condition) -> str:
+def subject_of(condition: Condition) -> str:
     """The key on which a newer statement supersedes an older one; the sign is not part of it.
 
     A field of numbers is one subject ("after 2000" supersedes "before 1980"), each tag is one ("horror"), and what is

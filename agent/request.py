@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from convrec.agent.remember import for_now
 from convrec.agent.session import Session, carry_over, rows_of
 from convrec.core.errors import ToolRetry
-from convrec.memory.records import Preference
+from convrec.core.text import clean
+from convrec.memory.reading import Recollection
+from convrec.memory.records import Preference, RecalledPreference
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Test, check, condition_from_json
 from convrec.tools.schema import FieldType, Schema
@@ -29,10 +32,18 @@ class Request:
     excluded: frozenset[int] = frozenset()
     """Named, seen, rejected, disliked or already shown: never recommended."""
     query: str = ""
+    query_remembered: str = ""
+    """The part of ``query`` that comes from memory: not carried over to the next turn."""
     applied: list[str] = field(default_factory=list)
     """Remembered statements that are used, in words."""
+    reasons: list[str] = field(default_factory=list)
+    """Why, one for each of ``applied``."""
     left_out: list[str] = field(default_factory=list)
     """Remembered statements that are not, with the reason."""
+
+    def apply(self, text: str, reason: str) -> None:
+        self.applied.append(text)
+        self.reasons.append(reason)
 
     @property
     def hard(self) -> list[Condition]:
@@ -54,12 +65,15 @@ class Request:
         return " ".join([*asked, self.query])
 
 
-def interpret(
-    reading: Understanding, session: Session, catalogue: Catalogue, remembered: Sequence[Preference]
-) -> Request:
+LEFT_OUT_SHOWN = 12
+"""Remembered statements that do not apply, named in the trace of a turn; more are counted."""
+
+
+def interpret(reading: Understanding, session: Session, catalogue: Catalogue, recalled: Recollection) -> Request:
     """Bind a reading to the running request and to what is remembered; what is said now wins over what was."""
     request = Request()
-    new = list(reading.conditions)
+    new, put_off = for_now(reading.conditions, reading.text, recalled.now)
+    request.left_out += put_off
     if reading.person_of is not None:
         new += _person_of(reading.person_of, catalogue)
     taken_back = {c.expr.part if isinstance(c.expr, Not) else c.expr for c in reading.dropped}
@@ -73,7 +87,7 @@ def interpret(
         request.conditions, request.carried = [*kept, *new], len(kept)
     request.references = _references(reading, session, catalogue)
     request.query = reading.query or (session.query if reading.continues and not reading.dropped else "")
-    _apply_memory(request, remembered, catalogue, said_now=new)
+    _apply_memory(request, recalled, catalogue, said_now=new)
 
     given = rows_of(catalogue, session.given)
     request.profile = tuple(dict.fromkeys([*given, *request.profile]))
@@ -82,7 +96,7 @@ def interpret(
         excluded.update(rows_of(catalogue, ids))
     if reading.continues or reading.wants_more:
         excluded.update(rows_of(catalogue, session.shown))
-    for preference in remembered:
+    for preference in recalled.known:
         if preference.kind == "item":  # what is liked is known already: it says what to look for, it is no suggestion
             excluded.update(_item_rows(preference, catalogue))
     request.excluded = frozenset(excluded)
@@ -147,37 +161,53 @@ def _denied(condition: Condition, said_now: Sequence[Condition]) -> bool:
 
 
 def _apply_memory(
-    request: Request, remembered: Sequence[Preference], catalogue: Catalogue, said_now: Sequence[Condition]
+    request: Request, recalled: Recollection, catalogue: Catalogue, said_now: Sequence[Condition]
 ) -> None:
     profile: list[int] = []
     disliked: list[int] = []
-    for preference in remembered:
-        if preference.kind == "item":
-            if preference.polarity == "liked":
-                profile += _item_rows(preference, catalogue)
-            elif preference.polarity == "disliked":
-                disliked += _item_rows(preference, catalogue)
-            continue
-        data = preference.payload.get("condition")
-        if not isinstance(data, dict):
-            continue
-        try:
-            condition = replace(condition_from_json(data), source="memory")
-            check(condition.expr, catalogue.schema)
-        except ToolRetry as problem:
-            request.left_out.append(f"{preference.text}: it does not fit this catalogue ({problem})")
-            continue
-        if any(c.expr == condition.expr for c in request.conditions):
-            if condition.expr not in {c.expr for c in said_now}:
-                request.applied.append(preference.text)  # in force since it was said in this conversation
-        elif _denied(condition, said_now):
-            request.left_out.append(f"{preference.text}: you said otherwise now")
-        elif not condition.negative and any(c.slot == condition.slot and not c.negative for c in said_now):
-            request.left_out.append(f"{preference.text}: you asked for something else now")
-        else:
-            if preference.kind != "standing":
-                condition = replace(condition, hard=preference.polarity == "unwanted", standing=False)
-            request.conditions.append(condition)
-            request.applied.append(preference.text)
+    for preference in recalled.known:
+        if preference.kind == "item" and preference.polarity == "liked":
+            profile += _item_rows(preference, catalogue)
+        elif preference.kind == "item" and preference.polarity in ("disliked", "rejected"):
+            disliked += _item_rows(preference, catalogue)
     request.profile = tuple(dict.fromkeys(profile))
     request.disliked = tuple(dict.fromkeys(disliked))
+    for entry in recalled.applied:
+        _apply_one(request, entry, catalogue, said_now)
+    for entry in recalled.left_out[:LEFT_OUT_SHOWN]:
+        request.left_out.append(f"{entry.preference.text}: {entry.reason}")
+    if len(recalled.left_out) > LEFT_OUT_SHOWN:
+        request.left_out.append(f"{len(recalled.left_out) - LEFT_OUT_SHOWN} more that this request does not touch")
+
+
+def _apply_one(
+    request: Request, entry: RecalledPreference, catalogue: Catalogue, said_now: Sequence[Condition]
+) -> None:
+    preference = entry.preference
+    if isinstance(words := preference.payload.get("words"), str) and preference.polarity == "wanted":
+        request.query_remembered = clean(f"{request.query_remembered} {words}", 120)
+        request.query = clean(f"{request.query} {words}", 200)
+        request.apply(preference.text, entry.reason)
+        return
+    data = preference.payload.get("condition")
+    if not isinstance(data, dict):
+        request.left_out.append(f"{preference.text}: {entry.reason}, but no field of this catalogue tells")
+        return
+    try:
+        condition = replace(condition_from_json(data), source="memory")
+        check(condition.expr, catalogue.schema)
+    except ToolRetry as problem:
+        request.left_out.append(f"{preference.text}: it does not fit this catalogue ({problem})")
+        return
+    if any(c.expr == condition.expr for c in request.conditions):
+        if condition.expr not in {c.expr for c in said_now}:
+            request.apply(preference.text, entry.reason)  # in force since it was said in this conversation
+    elif _denied(condition, said_now):
+        request.left_out.append(f"{preference.text}: you said otherwise now")
+    elif not condition.negative and any(c.slot == condition.slot and not c.negative for c in said_now):
+        request.left_out.append(f"{preference.text}: you asked for something else now")
+    else:
+        if preference.kind == "attribute":
+            condition = replace(condition, hard=preference.polarity == "unwanted", standing=False)
+        request.conditions.append(condition)
+        request.apply(preference.text, entry.reason)

@@ -45,6 +45,8 @@ class Session:
     people: list[str] = field(default_factory=list)
     people_field: str = ""
     query: str = ""
+    situation: list[str] = field(default_factory=list)
+    """Who is there, where, on what occasion, as said so far: facets of :mod:`convrec.memory.situations`."""
 
     def focus(self, catalogue: Catalogue) -> Focus:
         last = catalogue.row_of(self.last) if self.last else None
@@ -67,6 +69,7 @@ class Session:
             "people": self.people,
             "people_field": self.people_field,
             "query": self.query,
+            "situation": self.situation,
         }
 
     @classmethod
@@ -83,6 +86,7 @@ class Session:
             people=data["people"],
             people_field=data["people_field"],
             query=data["query"],
+            situation=list(data.get("situation", ())),
         )
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from convrec.agent.answering import Answerer
@@ -24,7 +24,7 @@ from convrec.agent.events import (
 from convrec.agent.executor import Executor, Toolbox
 from convrec.agent.llm.base import LLM
 from convrec.agent.planner import LLMPlanner, Merger, plan_by_rules
-from convrec.agent.remember import FEEDBACK, item_feedback, statements
+from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of, rivals
 from convrec.agent.request import interpret
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
@@ -33,7 +33,9 @@ from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestE
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
 from convrec.memory.preferences import PreferenceMemory
+from convrec.memory.reading import Recollection
 from convrec.memory.sessions import SessionStore
+from convrec.memory.situations import said_facets
 from convrec.memory.store import checked_id, checked_user
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.references import Focus
@@ -56,6 +58,7 @@ class Agent:
     settings: TurnSettings
     llm: LLM | None = None
     understander: Understander = field(init=False)
+    listener: Listener = field(init=False)
     answerer: Answerer = field(init=False)
     planner: LLMPlanner = field(init=False)
     merger: Merger = field(init=False)
@@ -69,6 +72,7 @@ class Agent:
 
     def __post_init__(self) -> None:
         self.understander = Understander(self.catalogue)
+        self.listener = Listener(self.catalogue, self.understander.reader)
         self.planner = LLMPlanner(self.catalogue)
         self.merger = Merger(self.catalogue)
         self.answerer = Answerer(
@@ -102,17 +106,19 @@ class Agent:
 
         unread: MemoryStoreError | None = None
         try:
-            remembered = self.preferences.list(user)
+            recalled = self.preferences.recall(user, need_of(reading, session, self.preferences.clock()))
+            if reading.act in ("forget", "profile"):  # about what is remembered: all of it, in full
+                recalled = replace(recalled, known=tuple(self.preferences.list(user)))
         except MemoryStoreError as error:
-            remembered, unread = [], error
-        request = interpret(reading, session, self.catalogue, remembered)
-        yield Recalled(tuple(request.applied), tuple(request.left_out))
-        recalled = time.perf_counter()
+            recalled, unread = Recollection(), error
+        request = interpret(reading, session, self.catalogue, recalled)
+        yield Recalled(tuple(request.applied), tuple(request.left_out), tuple(request.reasons))
+        looked_up = time.perf_counter()
 
         reranks = self.llm is not None and self.settings.rerank_top > 1
         plan = plan_by_rules(reading, request, self.catalogue, rerank=reranks)
-        turn = Turn(reading, session, request, remembered, plan, Budget(self.settings.llm_budget_s), started=started)
-        turn.timings |= {"understand": understood - started, "recall": recalled - understood}
+        turn = Turn(reading, session, request, list(recalled.known), plan, Budget(self.settings.llm_budget_s), started=started)
+        turn.timings |= {"understand": understood - started, "recall": looked_up - understood}
         turn.timings["first_event"] = understood - started
         if unread is not None:
             yield turn.fall_back("memory", unread, "answered without what is remembered")
@@ -121,6 +127,7 @@ class Agent:
             yield from self.answerer.answer(turn)
         with timed(turn, "remember"):
             yield from self._remember(turn)
+        session.situation = list(said_facets(text, session.situation))
         session.turns.append((text, turn.text))
         self.sessions.save(user, session_id, session.to_json())
         # The list stands and the turn is saved before the model is asked for more words: a slow model keeps nobody
@@ -176,8 +183,10 @@ class Agent:
         if reading.mentions and not turn.items and turn.plan.action == "feedback":
             session.last = self.catalogue.item(reading.mentions[-1].row).id
         try:
-            for new in statements(reading, self.catalogue, session.session_id, session.turn_count):
-                turn.learned.append(self.preferences.add(session.user, new).text)
+            at = self.preferences.clock()
+            for new in self.listener.statements(reading, session.session_id, session.turn_count, at):
+                kept = self.preferences.add(session.user, new, supersedes=rivals(new, turn.remembered))
+                turn.learned.append(kept.text)
             # Remembered for good, so that forgetting it there ends it here too.
             session.conditions = [c for c in session.conditions if not c.standing]
         except MemoryStoreError as error:

@@ -3,74 +3,110 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+import numpy as np
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError, ModelError, RequestError
 from convrec.core.items import FloatArray
 from convrec.core.text import clean, fold
-from convrec.memory.records import NewPreference, Polarity, Preference, RecalledPreference
+from convrec.memory import confidence, portable, profile
+from convrec.memory.profile import PROFILE_ID, Profile
+from convrec.memory.reading import Need, Recollection, Similarity, reasoned
+from convrec.memory.records import (
+    MAX_SOURCES,
+    ImportReport,
+    NewPreference,
+    Polarity,
+    Preference,
+    RecalledPreference,
+    Scope,
+)
 from convrec.memory.store import StoredRecord, VectorStore, checked_user
+from convrec.memory.stored import HOLDS, from_stored, nearness, newest_first, same_statement, to_stored, words
 from pydantic import ValidationError
 
-EXPORT_FORMAT, EXPORT_VERSION = "convrec-preferences", 1
 MIN_SIMILARITY = 0.3
 """Cosine below which a preference is not recalled for a request. Range -1..1; chosen on 12 requests and 12 preferences
 under all-MiniLM-L6-v2, see docs/memory.md."""
 
-_HOLDS, _PAST = "yes", "no"
+NEAR = 50
+"""Nearest records looked at per query of a request; farther ones count as not similar."""
 
 # Named outside the class: inside it, ``list`` is the method.
 Preferences: TypeAlias = list[Preference]
 Recalled: TypeAlias = list[RecalledPreference]
+Eraser: TypeAlias = Callable[[str, Sequence[Preference] | None], None]
+"""Called with the user and the records about to be erased (None: all of the user) before they leave the store."""
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class PreferenceMemory:
     """The preferences of all users, over one vector store. Thread-safe.
 
-    The newest statement on a subject holds; the ones before it stay as history until they are forgotten. Store and
-    embedder failures are :class:`MemoryStoreError`; a turn can go on without memory after one.
+    The newest statement on a subject and scope holds; the ones before it stay as history until they are forgotten.
+    Store and embedder failures are :class:`MemoryStoreError`; a turn can go on without memory after one.
+
+    Args:
+        min_similarity: cosine from which :meth:`relevant` recalls, -1..1.
+        clock: the time now, in UTC; for tests and replays.
     """
 
-    def __init__(self, store: VectorStore, embedder: Embedder, *, min_similarity: float = MIN_SIMILARITY) -> None:
+    def __init__(
+        self,
+        store: VectorStore,
+        embedder: Embedder,
+        *,
+        min_similarity: float = MIN_SIMILARITY,
+        clock: Clock = utc_now,
+    ) -> None:
         self._store, self._embedder, self._min_similarity = store, embedder, min_similarity
+        self.clock = clock
         self._lock = threading.RLock()  # a change reads, decides and writes
+        self._erasers: list[Eraser] = []
 
-    def add(self, user: str, new: NewPreference) -> Preference:
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def add(self, user: str, new: NewPreference, *, supersedes: Sequence[str] = ()) -> Preference:
         """Remember a statement; returns the preference that now holds on its subject.
 
-        The same statement again (same subject, kind, polarity and words) makes no second one: its confidence c rises
-        to 1 - (1 - c)(1 - c_new), as of two independent sources, and it counts as said now. Any other statement on the
-        subject supersedes the one before.
+        The same statement again (same subject, scope, kind, polarity and words) makes no second one: its confidence
+        grows (:mod:`convrec.memory.confidence`), and it counts as said now. Any other statement on the subject and
+        scope supersedes the one before, and so are the ids in ``supersedes``, where they still hold.
         """
         with self._lock:
-            before = [p for p in self._read(user, {"subject": new.subject}) if p.superseded_by is None]
-            same = next((p for p in before if _same_statement(p, new)), None)
+            at = self.clock()
+            before = [
+                p
+                for p in self._read(user, {"subject": new.subject})
+                if p.superseded_by is None and p.scope.key == new.scope.key
+            ]
+            if extra := set(supersedes) - {p.id for p in before}:
+                before += [p for p in map(from_stored, self._store.get(user, ids=sorted(extra)))
+                           if p.superseded_by is None]  # fmt: skip
+            same = next((p for p in before if same_statement(p, new)), None)
             if same is not None:
-                confidence = 1.0 - (1.0 - same.confidence) * (1.0 - new.confidence)
-                now = Preference(**new.model_dump() | {"confidence": confidence}, id=same.id, user=user)
+                surer = confidence.repeated(confidence.now(same, at), new.confidence)
+                again: dict[str, Any] = {
+                    "confidence": surer,
+                    "times": same.times + 1,
+                    "sources": same.origins[-MAX_SOURCES:],
+                    "strength": max(same.strength, new.strength),
+                }
+                now = Preference(**new.model_dump() | again, id=same.id, user=user, created=at)
             else:
-                now = Preference(**new.model_dump(), user=user)
-            past = [p.model_copy(update={"superseded_by": now.id}) for p in before if p.id != now.id]
+                now = Preference(**new.model_dump(), user=user, created=at)
+            past = [
+                p.model_copy(update={"superseded_by": now.id, "superseded_at": at}) for p in before if p.id != now.id
+            ]
             self._write(user, [now, *past])
             return now
-
-    def list(self, user: str, *, include_superseded: bool = False) -> Preferences:
-        """Newest first; what was superseded only when asked for."""
-        return self._read(user, {} if include_superseded else {"holds": _HOLDS})
-
-    def get(self, user: str, preference_id: str) -> Preference:
-        """One preference, superseded or not.
-
-        Raises:
-            RequestError: this user has none with that id.
-        """
-        found = self._store.get(user, ids=[preference_id])
-        if not found:
-            raise RequestError("preference", preference_id, "This user has no preference with that id; list them.")
-        return _preference(found[0])
 
     def edit(
         self,
@@ -80,6 +116,7 @@ class PreferenceMemory:
         text: str | None = None,
         polarity: Polarity | None = None,
         payload: dict[str, Any] | None = None,
+        scope: Scope | None = None,
     ) -> Preference:
         """Correct a preference in place: the user's own correction, so it is sure (confidence 1) and said now.
 
@@ -93,17 +130,19 @@ class PreferenceMemory:
             old = self.get(user, preference_id)
             if old.superseded_by is not None:
                 raise RequestError("preference", preference_id, f"It was superseded; edit {old.superseded_by} instead.")
-            if text is None and polarity is None and payload is None:
+            if text is None and polarity is None and payload is None and scope is None:
                 raise RequestError("edit", None, "Give a new text, a new polarity, or both.")
-            change: dict[str, Any] = {"confidence": 1.0, "created": datetime.now(UTC)}
-            if payload is not None or old.kind != "item":
+            change: dict[str, Any] = {"confidence": 1.0, "created": self.clock()}
+            if payload is not None or (old.kind != "item" and (text is not None or polarity is not None)):
                 change["payload"] = payload or {}
             if text is not None:
                 change |= {"text": clean(text, len(text)), "said": clean(text, len(text))}
             if polarity is not None:
                 change["polarity"] = polarity
+            if scope is not None:
+                change["scope"] = scope
             try:
-                edited = Preference(**old.model_dump() | change)
+                edited = Preference.model_validate(old.model_dump() | change)
             except ValidationError as error:
                 problem = error.errors()[0]
                 field = str(problem["loc"][0])
@@ -111,8 +150,137 @@ class PreferenceMemory:
             self._write(user, [edited])
             return edited
 
+    def import_(self, user: str, data: object) -> ImportReport:
+        """Take in what :meth:`export` wrote, of this user or of another store. All or nothing; doing it twice changes
+        nothing more.
+
+        A record that is here already stays as it is, also when it was corrected here since. An imported statement that
+        holds supersedes an older one of this store on its subject and scope, or is superseded by a newer one.
+
+        Raises:
+            RequestError: it is no valid export.
+        """
+        records = portable.parse(checked_user(user), data)
+        with self._lock:
+            here = {p.id: p for p in self.list(user, include_superseded=True)}
+            fresh = {p.id: p for p in records if p.id not in here}
+            held = {(p.subject, p.scope.key): p for p in here.values() if p.superseded_by is None}
+            changed: dict[str, Preference] = {}
+            for new in list(fresh.values()):
+                old = held.get((new.subject, new.scope.key))
+                if new.superseded_by is not None or old is None:
+                    continue
+                older, newer = (old, new) if old.created <= new.created else (new, old)
+                marked = older.model_copy(update={"superseded_by": newer.id, "superseded_at": newer.created})
+                (fresh if older is new else changed)[older.id] = marked
+                held[(new.subject, new.scope.key)] = newer
+            self._write(user, [*fresh.values(), *changed.values()])
+            same = sum(here[p.id] == p for p in records if p.id in here)
+            return ImportReport(added=len(fresh), unchanged=same, skipped=len(records) - len(fresh) - same)
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def list(self, user: str, *, include_superseded: bool = False) -> Preferences:
+        """Newest first; what was superseded only when asked for."""
+        return self._read(user, {} if include_superseded else {"holds": HOLDS})
+
+    def get(self, user: str, preference_id: str) -> Preference:
+        """One preference, superseded or not.
+
+        Raises:
+            RequestError: this user has none with that id.
+        """
+        found = self._store.get(user, ids=[preference_id]) if preference_id != PROFILE_ID else []
+        if not found:
+            raise RequestError("preference", preference_id, "This user has no preference with that id; list them.")
+        return from_stored(found[0])
+
+    def search(self, user: str, query: str, k: int = 10) -> Recalled:
+        """At most ``k`` records that hold: those with all words of ``query`` first, then the nearest in meaning.
+
+        Raises:
+            RequestError: an empty query.
+        """
+        sought = fold(query).split()
+        if not sought:
+            raise RequestError("query", query, "Say what to look for, in a word or more.")
+        held = self.list(user)
+        literal = [p for p in held if all(w in f"{fold(p.text)} {fold(p.said)}" for w in sought)]
+        near = self._store.query(user, self._embed([query])[0], k, where={"holds": HOLDS}) if k > 0 else []
+        score = {r.id: min(1.0, s) for r, s in near}
+        found = [
+            RecalledPreference(preference=p, score=score.get(p.id, 1.0), reason="has these words") for p in literal
+        ]
+        known = {p.id for p in literal}
+        for record, s in near:
+            if record.id not in known and s >= self._min_similarity:
+                p = from_stored(record)
+                found.append(RecalledPreference(preference=p, score=min(1.0, s), reason=nearness(p, s)))
+        return found[: max(k, 0)]
+
+    def recall(self, user: str, need: Need) -> Recollection:
+        """What applies to a request and what does not, each with its reason: see :mod:`convrec.memory.reading`."""
+        found = self._store.get(user, where={"each_turn": "yes"})
+        made = next((Profile.model_validate(r.body) for r in found if r.id == PROFILE_ID), None)
+        if made is None:  # none yet, or records from before there were profiles
+            fresh = self.list(user)
+            held = fresh
+        else:
+            fresh = newest_first([from_stored(r) for r in found if r.id != PROFILE_ID])
+            held = fresh + made.preferences(user)
+        return reasoned(
+            held, need, at=self.clock(), similarity=self._similarity_of(user), retrieved=len(fresh), profile=made
+        )
+
+    def relevant(self, user: str, query: str, k: int = 8) -> Recalled:
+        """The plain way, by similarity alone: all standing instructions, newest first, then at most ``k`` others.
+
+        The others are those with a cosine to the request of at least ``min_similarity``, nearest first. What was
+        superseded is never recalled.
+        """
+        standing = [
+            RecalledPreference(preference=p, score=1.0, reason="a standing instruction: it applies to every request")
+            for p in self._read(user, {"holds": HOLDS, "kind": "standing"})
+        ]
+        if k < 1 or not query.strip():
+            return standing
+        vector = self._embed([query])[0]
+        near = self._store.query(user, vector, k, where={"holds": HOLDS, "recall": "by similarity"})
+        return standing + [
+            RecalledPreference(preference=p, score=min(1.0, score), reason=nearness(p, score))
+            for p, score in ((from_stored(record), score) for record, score in near)
+            if score >= self._min_similarity
+        ]
+
+    # -- the profile --------------------------------------------------------------------------------------------------
+
+    def profile(self, user: str) -> Profile | None:
+        """The profile as it was made last and kept since; None when there is none yet."""
+        found = self._store.get(user, ids=[PROFILE_ID])
+        return Profile.model_validate(found[0].body) if found else None
+
+    def refresh_profile(self, user: str) -> Profile:
+        """Make the profile from all records that hold; off the path of a turn, since it reads everything."""
+        with self._lock:
+            old, held = self.profile(user), self.list(user)
+            made = profile.build(held, self.clock())
+            # Without a profile before, records may be from a time without such tags: all are written anew.
+            moved = held if old is None else [p for p in held if (p.id in made.covers) != (p.id in old.covers)]
+            if held:
+                self._put(user, moved, made)
+            elif old is not None:
+                self._store.delete(user, [PROFILE_ID])
+            return made
+
+    # -- erasing and taking along -------------------------------------------------------------------------------------
+
+    def on_erase(self, eraser: Eraser) -> None:
+        """Have ``eraser`` called before anything is erased here, so that other places forget it first: when that fails,
+        the record is still here and erasing it again does the rest."""
+        self._erasers.append(eraser)
+
     def forget(self, user: str, preference_id: str) -> Preference:
-        """Erase a preference for good, and with one that holds all its history on the same subject.
+        """Erase a preference for good, and with one that holds all its history on the same subject and scope.
 
         Erasing one of the history leaves the rest as it is.
 
@@ -121,56 +289,42 @@ class PreferenceMemory:
         """
         with self._lock:
             gone = self.get(user, preference_id)
-            related = [p for p in self._read(user, {"subject": gone.subject}) if p.id != gone.id]
-            if gone.superseded_by is None:
-                self._store.delete(user, [gone.id, *(p.id for p in related)])
-            else:
+            related = [
+                p
+                for p in self._read(user, {"subject": gone.subject})
+                if p.id != gone.id and p.scope.key == gone.scope.key
+            ]
+            leaving = [gone, *related] if gone.superseded_by is None else [gone]
+            for eraser in self._erasers:
+                eraser(user, leaving)
+            made = self.profile(user)
+            if made is not None and made.covers & {p.id for p in leaving}:
+                self._put(user, [], made.without(p.id for p in leaving))
+            if gone.superseded_by is not None:
                 heirs = [p for p in related if p.superseded_by == gone.id]
                 self._write(user, [p.model_copy(update={"superseded_by": gone.superseded_by}) for p in heirs])
-                self._store.delete(user, [gone.id])
+            self._store.delete(user, [p.id for p in leaving])
             return gone
 
     def forget_all(self, user: str) -> int:
         """Erase everything about the user for good; returns how many preferences that were, history included."""
         with self._lock:
-            return self._store.delete(user, [record.id for record in self._store.get(user)])
+            for eraser in self._erasers:
+                eraser(user, None)
+            ids = [record.id for record in self._store.get(user)]
+            return self._store.delete(user, ids) - (PROFILE_ID in ids)
 
     def export(self, user: str) -> dict[str, Any]:
         """Everything about the user as JSON, history included, newest first."""
-        return {
-            "format": EXPORT_FORMAT,
-            "version": EXPORT_VERSION,
-            "user": checked_user(user),
-            "exported": datetime.now(UTC).isoformat(),
-            "preferences": [p.model_dump(mode="json") for p in self.list(user, include_superseded=True)],
-        }
-
-    def relevant(self, user: str, query: str, k: int = 8) -> Recalled:
-        """What applies to a request: all standing instructions, newest first, then at most ``k`` others.
-
-        The others are those with a cosine to the request of at least ``min_similarity``, nearest first. What was
-        superseded is never recalled.
-        """
-        standing = [
-            RecalledPreference(preference=p, score=1.0, reason="a standing instruction: it applies to every request")
-            for p in self._read(user, {"holds": _HOLDS, "kind": "standing"})
-        ]
-        if k < 1 or not query.strip():
-            return standing
-        vector = self._embed([query])[0]
-        near = self._store.query(user, vector, k, where={"holds": _HOLDS, "recall": "by similarity"})
-        return standing + [
-            RecalledPreference(preference=p, score=min(1.0, score), reason=_reason(p, score))
-            for p, score in ((_preference(record), score) for record, score in near)
-            if score >= self._min_similarity
-        ]
+        return portable.document(checked_user(user), self.list(user, include_superseded=True), self.clock())
 
     def close(self) -> None:
         self._store.close()
 
+    # -- the store ----------------------------------------------------------------------------------------------------
+
     def _read(self, user: str, where: dict[str, str]) -> Preferences:
-        found = [_preference(record) for record in self._store.get(user, where=where)]
-        return sorted(found, key=lambda p: (p.created, p.id), reverse=True)
+        return newest_first([from_stored(r) for r in self._store.get(user, where=where) if r.id != PROFILE_ID])
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
         try:
@@ -178,42 +332,33 @@ class PreferenceMemory:
         except ModelError as error:
             raise MemoryStoreError(f"the words could not be embedded: {error}") from error
 
-    def _write(self, user: str, preferences: Preferences) -> None:
-        """All in one step of the store: a supersession is never half done."""
-        if preferences:
-            vectors = self._embed([_words(p) for p in preferences])
-            self._store.put(user, [_record(p) for p in preferences], vectors)
+    def _similarity_of(self, user: str) -> Similarity:
+        """Cosines from the stored vectors: only the queries are embedded."""
 
+        def similarity(queries: Sequence[str], records: Sequence[Preference]) -> FloatArray:
+            place = {p.id: row for row, p in enumerate(records)}
+            out = np.zeros((len(records), len(queries)), dtype=np.float32)
+            for column, vector in enumerate(self._embed(queries)):
+                for record, score in self._store.query(
+                    user, vector, NEAR, where={"holds": HOLDS, "recall": "by similarity"}
+                ):
+                    if record.id in place:
+                        out[place[record.id], column] = score
+            return out
 
-def _same_statement(old: Preference, new: NewPreference) -> bool:
-    return (old.kind, old.polarity, fold(old.text)) == (new.kind, new.polarity, fold(new.text))
+        return similarity
 
+    def _write(self, user: str, changed: Preferences) -> None:
+        """All in one step of the store, the profile too: a supersession is never half done."""
+        if changed:
+            made = self.profile(user)
+            self._put(user, changed, made.without(p.id for p in changed) if made is not None else None)
 
-def _words(preference: Preference) -> str:
-    """What is embedded: the short form, and the user's words where they say more."""
-    return preference.text if preference.said in ("", preference.text) else f"{preference.text}. {preference.said}"
-
-
-def _reason(preference: Preference, score: float) -> str:
-    said = f'; you said: "{clean(preference.said, 120)}"' if preference.said else ""
-    return f"close to this request (similarity {score:.2f}){said}"
-
-
-def _record(preference: Preference) -> StoredRecord:
-    tags = {
-        "subject": preference.subject,
-        "kind": preference.kind,
-        "holds": _HOLDS if preference.superseded_by is None else _PAST,
-        "recall": "always" if preference.kind == "standing" else "by similarity",
-    }
-    return StoredRecord(preference.id, preference.model_dump(mode="json"), tags)
-
-
-def _preference(record: StoredRecord) -> Preference:
-    try:
-        return Preference.model_validate(record.body)
-    except ValidationError as error:
-        raise MemoryStoreError(
-            f"The stored preference {record.id} cannot be read ({error.error_count()} wrong fields). It was written by "
-            "another version of convrec or damaged; update convrec, or forget all preferences of this user."
-        ) from error
+    def _put(self, user: str, preferences: Preferences, made: Profile | None) -> None:
+        vectors = self._embed([words(p) for p in preferences])
+        covered = made.covers if made is not None else frozenset[str]()
+        records = [to_stored(p, p.id in covered) for p in preferences]
+        if made is not None:  # no vector: it is never searched for
+            records.append(StoredRecord(PROFILE_ID, made.model_dump(mode="json"), {"each_turn": "yes"}))
+            vectors = np.vstack([vectors, np.zeros((1, self._embedder.dimension), dtype=np.float32)])
+        self._store.put(user, records, vectors)
