@@ -16,14 +16,14 @@ WORST = 10
 """Dialogues shown in the report."""
 
 DEFINITIONS = (
-    "success@k: dialogues in which an item that the user would take was recommended in one of the first k answers, of "
-    "all dialogues; an agent's error is no success. 95 % percentile interval, whole users resampled.",
-    "turns: answers of the agent per dialogue. turns to success: of the successful ones. questions: answers that ask "
+    "success (@k): dialogues in which an item that the user would take was recommended (in one of the first k "
+    "answers), of all dialogues; an agent's error is no success. 95 % percentile interval, whole users resampled.",
+    "turns: answers of the agent per dialogue. to hit: turns of the successful ones. asked: answers that ask "
     "something, per dialogue. gave up: dialogues that the user ended without success, of all.",
-    "repeats: recommended items that the user had turned down before, in all dialogues (should be 0). outside: "
+    "repeats: recommended items that the user had turned down before, in all dialogues (should be 0). outs.: "
     "recommended titles that are not in the catalogue, in all dialogues (should be 0).",
-    "recall: recommended targets of all targets, mean over dialogues. precision: targets of the recommended items, "
-    "mean over dialogues with a list. diversity: mean over lists of 1 - mean Jaccard similarity of categories.",
+    "recall: recommended targets of all targets, mean over dialogues. prec.: targets of the recommended items, "
+    "mean over dialogues with a list. divers.: mean over lists of 1 - mean Jaccard similarity of categories.",
     "leak: dialogues in which the user said the title of a target (title), or at least half of its content words "
     "(words), before the agent showed one.",
 )
@@ -117,21 +117,23 @@ def tools(records: Sequence[Record]) -> dict[str, dict[str, int]]:
 
 
 COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], Any]], ...] = (
-    ("dialogues", lambda f: f["dialogues"]),
+    ("n", lambda f: f["dialogues"]),
     ("success", lambda f: f["success"]),
     ("95 %", lambda f: _bounds(f["success_interval"])),
-    ("success@1", lambda f: f["success_by_turn"][0] if f["success_by_turn"] else None),
+    ("@1", lambda f: _at(f, 1)),
+    ("@3", lambda f: _at(f, 3)),
+    ("@5", lambda f: _at(f, 5)),
     ("turns", lambda f: f["turns"]),
-    ("turns to success", lambda f: f["turns_to_success"]),
-    ("questions", lambda f: f["questions"]),
+    ("to hit", lambda f: f["turns_to_success"]),
+    ("asked", lambda f: f["questions"]),
     ("gave up", lambda f: f["gave_up"]),
     ("repeats", lambda f: f["repeats"]),
     ("recall", lambda f: f["recall_liked"]),
-    ("precision", lambda f: f["precision"]),
-    ("diversity", lambda f: f["diversity"]),
-    ("leak title", lambda f: f["leak_title"]),
-    ("leak words", lambda f: f["leak_words"]),
-    ("outside", lambda f: f["outside"]),
+    ("prec.", lambda f: f["precision"]),
+    ("divers.", lambda f: f["diversity"]),
+    ("leak: title", lambda f: f["leak_title"]),
+    ("words", lambda f: f["leak_words"]),
+    ("outs.", lambda f: f["outside"]),
     ("errors", lambda f: f["errors"]),
 )
 
@@ -216,5 +218,11 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+def _at(found: Mapping[str, Any], k: int) -> float | None:
+    """Success by turn ``k``, None when dialogues are shorter."""
+    by_turn: Sequence[float | None] = found["success_by_turn"]
+    return by_turn[k - 1] if k <= len(by_turn) else None
+
+
 def _bounds(values: Sequence[float] | None) -> str | None:
-    return None if values is None else f"{values[0]:.3f}-{values[1]:.3f}"
+    return None if values is None else f"{values[0]:.2f}-{values[1]:.2f}"

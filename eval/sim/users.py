@@ -35,6 +35,7 @@ _ASKED: tuple[tuple[re.Pattern[str], Role], ...] = (
     (re.compile(r"\b(?:country|where)\b"), Role.COUNTRY),
     (re.compile(r"\blanguage\b"), Role.LANGUAGE),
 )
+_OFFERED = re.compile(r"\b(?:shall i|should i|do you want me|would you like me|want me to)\b")
 _LET_GO = re.compile(r"\b(?:let go|give up|drop|relax|do without|flexible)\b")
 
 
@@ -146,7 +147,7 @@ class ScriptedUser:
                     if any(self._role(wish) is role for wish in fact.wishes):
                         self._facts.remove(fact)
                         return " ".join(self._tell([fact]))
-        return ""
+        return self._voice.yes() if _OFFERED.search(low) else ""
 
     def _tell(self, facts: Sequence[_Fact]) -> list[str]:
         parts = []

@@ -26,6 +26,7 @@ VAGUE = (
 )
 """Said in the place of a wish."""
 _WORD = re.compile(r"[A-Za-z]{4,}")
+_WITH_THE = re.compile(r"^United |(?:Republic|Union|Emirates|Islands)$|^(?:Netherlands|Philippines|Bahamas)$")
 _BY = {"director": "directed by", "writer": "written by", "author": "by", "artist": "by", "composer": "by"}
 _LIKED = {
     "plain": "I loved {}.",
@@ -43,6 +44,7 @@ _NONE = {
     "curt": ("no", "nope", "not these"),
     "chatty": ("Hmm, none of these really.", "Thanks, but none of those are for me.", "None of these, sorry."),
 }
+_YES = {"plain": "Yes, please.", "curt": "yes", "chatty": "Oh yes, please do!"}
 _MORE = {
     "plain": ("Anything else?", "What else do you have?", "Show me other ones."),
     "curt": ("next", "others?", "something else"),
@@ -67,6 +69,8 @@ class Voice:
     def addition(self, wishes: Sequence[Wish]) -> str:
         """A wish that comes after others."""
         what = " and ".join(self._standing_alone(wish) for wish in together(wishes))
+        if wishes and self._role(wishes[0]) is Role.PERSON and self.manner != "curt":
+            what = f"one {what}"
         return {
             "plain": f"It should be {what}.",
             "curt": what,
@@ -99,6 +103,9 @@ class Voice:
     def more(self) -> str:
         return self._one(_MORE[self.manner])
 
+    def yes(self) -> str:
+        return _YES[self.manner]
+
     def vague(self) -> str:
         return self._one(VAGUE)
 
@@ -128,14 +135,13 @@ class Voice:
                 return f"from {value} or later"
             case Role.YEAR, "to":
                 return f"from {value} or earlier"
-            case Role.DURATION, "to":
-                return f"at most {value} {spec.unit if spec else ''}".strip()
-            case Role.DURATION, "from":
-                return f"at least {value} {spec.unit if spec else ''}".strip()
+            case Role.DURATION, kind:
+                bound = "at most" if kind == "to" else "at least"
+                return f"{bound} {value} {spec.unit if spec else ''}".strip()
             case Role.PERSON, _:
                 return f"{_person_word(spec)} {value}"
             case Role.COUNTRY, _:
-                return f"from {value}"
+                return f"from {'the ' if _WITH_THE.search(value) else ''}{value}"
             case Role.LANGUAGE, _:
                 return f"in {value}"
             case _:
