@@ -1,8 +1,7 @@
 """What a Chroma folder needs beside Chroma: sharing between processes, and erasing for good.
 
-Chroma's SQLite file is only touched by a short process of its own: two copies of SQLite in one process (Chroma's and
-Python's) must not open the same file, closing one would drop the locks of the other
-(https://www.sqlite.org/howtocorrupt.html, 2.2.1).
+Chroma's SQLite file is only touched by a short process of its own, not even read in this one: whoever closes a file
+drops all locks that his process has on it, Chroma's too (https://www.sqlite.org/howtocorrupt.html, 2.2).
 """
 
 from __future__ import annotations
@@ -20,16 +19,23 @@ DATABASE = "chroma.sqlite3"
 HELPER_TIMEOUT_S = 600
 """Longest wait for the helper process, seconds; compacting takes about a second per 50,000 records."""
 
-_WRITE_AHEAD = """
-import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], timeout=30)
+_PREPARE = """
+import os, sqlite3, sys
+path = sys.argv[1]
+if os.path.exists(path):
+    with open(path, "rb") as file:
+        head = file.read(16)
+    if head and head != b"SQLite format 3\\0":  # Chroma would try for long seconds
+        raise SystemExit("it is not a SQLite file")
+db = sqlite3.connect(path, timeout=30)
 db.execute("PRAGMA journal_mode = WAL")
 db.close()
 """
 
-# VACUUM writes the file anew without its free pages; the checkpoint then empties the write-ahead log.
+# VACUUM writes the file anew without its free pages; the checkpoint then empties the write-ahead log. Chroma leaves the
+# index folder of a collection that is dropped; it bears the id of its segment.
 _COMPACT = """
-import sqlite3, sys, time
+import pathlib, shutil, sqlite3, sys, time, uuid
 db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
 db.execute("VACUUM")
 for _ in range(100):
@@ -38,7 +44,15 @@ for _ in range(100):
     time.sleep(0.05)
 else:
     raise SystemExit("its log is being read")
+used = {row[0] for row in db.execute("SELECT id FROM segments")}
 db.close()
+for folder in pathlib.Path(sys.argv[1]).parent.iterdir():
+    try:
+        uuid.UUID(folder.name)
+    except ValueError:
+        continue
+    if folder.name not in used:
+        shutil.rmtree(folder)
 """
 
 
@@ -59,19 +73,12 @@ class ChromaFiles:
         With it a write costs one synchronisation instead of four, and nobody's reading waits for another's writing.
 
         Raises:
-            OSError: the folder cannot be made, or the file is no SQLite file (Chroma would try for long seconds).
+            OSError: the folder cannot be made, or the file is no SQLite file.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        head = b""
-        if self.database.is_file():
-            with self.database.open("rb") as file:
-                head = file.read(20)
-        if head and not head.startswith(b"SQLite format 3\0"):
-            raise OSError(f"{DATABASE} is not a SQLite file")
-        if head[18:20] != b"\2\2":  # bytes 18 and 19 of the header: 2 is WAL
-            problem = self._run(_WRITE_AHEAD)
-            if problem:
-                raise OSError(f"{DATABASE} cannot be prepared: {problem}")
+        problem = self._run(_PREPARE)
+        if problem:
+            raise OSError(f"{DATABASE}: {problem}")
 
     # -- between processes --------------------------------------------------------------------------------------------
 
