@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from convrec.core.extras import require
@@ -14,6 +15,8 @@ from convrec.core.settings import Settings
 from convrec.tools.recommenders.base import Recommender
 from convrec.tools.recommenders.bi_encoder import ENCODER
 from convrec.tools.recommenders.fusion import FusedConfig
+from convrec.tools.recommenders.interaction_training import check_experts, default_experts, train_interactions
+from convrec.tools.recommenders.interactions import Columns, read_interactions
 from convrec.tools.recommenders.training import read_train, train_fused
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -58,9 +61,7 @@ def run_train(
         markup=False,
         highlight=False,
     )
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console
-    ) as bar:
+    with _bar(console) as bar:
         task = bar.add_task("reading", total=1.0)
         model = train_fused(
             train,
@@ -73,11 +74,68 @@ def run_train(
             report=lambda text: _tell(bar, task, text),
             progress=lambda share: bar.update(task, completed=share),
         )
-    took: dict[str, object] = {
+    return model, folder, _took(started)
+
+
+def run_train_interactions(
+    settings: Settings,
+    *,
+    file: Path,
+    columns: tuple[str | None, str | None, str | None, str | None],
+    min_rating: float | None,
+    items: Path | None,
+    experts: str | None,
+    out: Path | None,
+    seed: int,
+    console: Console,
+) -> tuple[Recommender, Path, dict[str, object]]:
+    """Train on a user-item file; ``columns``: user, item, rating, time. Returns what :func:`run_train` does.
+
+    Raises:
+        RequestError, ImportRejected, ModelError, MissingExtraError: told before any work where possible.
+    """
+    names = check_experts([n.strip() for n in experts.split(",") if n.strip()]) if experts else default_experts()
+    if "sasrec" in names:
+        require("torch", "memory", "training SASRec")
+    elif experts is None:
+        console.print("sasrec is left out: training it needs torch (pip install 'convrec\\[memory]')", highlight=False)
+    started = time.perf_counter()
+    stem = file.name.removesuffix(".gz").rpartition(".")[0] or file.name
+    folder = out or settings.home / "models" / stem
+    with _bar(console) as bar:
+        task = bar.add_task("reading", total=1.0)
+        train, read = read_interactions(
+            file,
+            Columns(*columns),
+            min_rating=min_rating,
+            items=items,
+            progress=lambda share: bar.update(task, completed=share),
+        )
+        bar.console.print(f"{file.name}: {read.text()}", markup=False, highlight=False)
+        model = train_interactions(
+            train,
+            folder,
+            experts=names,
+            work=folder.with_name(f".{folder.name}.work"),
+            seed=seed,
+            info={"splits": [], "interactions": {"file": file.name, "min_rating": min_rating, **asdict(read)}},
+            report=lambda text: _tell(bar, task, text),
+            progress=lambda share: bar.update(task, completed=share),
+        )
+    return model, folder, _took(started)
+
+
+def _took(started: float) -> dict[str, object]:
+    return {
         "seconds": round(time.perf_counter() - started, 1),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    return model, folder, took
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console
+    )
 
 
 def _tell(bar: Progress, task: TaskID, text: str) -> None:

@@ -221,14 +221,19 @@ class TrainData:
         return digest.hexdigest()
 
 
-def context_matrix(contexts: Sequence[Context], n_items: int) -> csr_array[np.float32]:
-    """Which context names which item: float32 of 0 and 1, shape (len(contexts), n_items)."""
+def context_matrix(contexts: Sequence[Context], n_items: int, half_life: float | None = None) -> csr_array[np.float32]:
+    """Which context names which item: float32 of 0 and 1, shape (len(contexts), n_items).
+
+    ``half_life``: items after which an item counts half; the newest is 1, the others between 0 and 1.
+    """
     lengths = np.array([context.named.size for context in contexts], dtype=np.int64)
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
     rows = np.concatenate([EMPTY_ROWS, *(context.named for context in contexts)])
-    matrix: csr_array[np.float32] = csr_array(
-        (np.ones(rows.size, dtype=np.float32), rows, offsets), shape=(len(contexts), n_items)
-    )
+    weights = np.ones(rows.size, dtype=np.float32)
+    if half_life is not None:
+        age = np.repeat(offsets[1:], lengths) - 1 - np.arange(rows.size)
+        weights = np.exp2(-age / half_life).astype(np.float32)
+    matrix: csr_array[np.float32] = csr_array((weights, rows, offsets), shape=(len(contexts), n_items))
     return matrix
 
 

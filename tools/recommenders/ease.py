@@ -23,6 +23,9 @@ class EASEConfig(RecommenderConfig):
     popularity_weight: float = Field(
         0.005, ge=0, description="weight of the popularity prior (0..1): breaks ties, and serves an empty context"
     )
+    half_life: float | None = Field(
+        None, gt=0, description="named items after which an item counts half; None: all count the same"
+    )
 
 
 class EASE(Recommender):
@@ -64,7 +67,7 @@ class EASE(Recommender):
 
     def _score(self, contexts: Sequence[Context]) -> FloatArray:
         scores = np.repeat(np.float32(self.config.popularity_weight) * self._prior[None, :], len(contexts), axis=0)
-        named = context_matrix(contexts, self.n_items)[:, self._items]
+        named = context_matrix(contexts, self.n_items, self.config.half_life)[:, self._items]
         scores[:, self._items] += named @ self._weights
         return scores
 

@@ -51,6 +51,7 @@ RECOMMENDERS: Mapping[str, type[Recommender]] = _Registry(
         "sasrec": ("sasrec", "SASRec"),
         "fused": ("fusion", "Fused"),
         "content": ("content_embedding", "ContentEmbedding"),
+        "blend": ("blend", "Blend"),
     }
 )
 """Every kind of recommender that can be saved, by ``Recommender.name``."""

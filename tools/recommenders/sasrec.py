@@ -1,14 +1,16 @@
 """SASRec: self-attention over the items named so far, in order (Kang & McAuley, ICDM 2018, arXiv:1808.09781).
 
 Differences from the paper, as conversations are short: each item comes with who named it and whether as disliked; the
-loss is a softmax over the whole catalogue; only items the recommender names for the first time are predicted. Trained
-with torch (``torch_sasrec``), scored with NumPy: asking a trained model needs no torch.
+loss is a softmax over the whole catalogue (one sampled negative makes the model overconfident: Petrov & Macdonald,
+gSASRec, arXiv:2308.07192); only items the recommender names for the first time are predicted. For user-item histories
+(``targets = "all"``) every item is predicted from those before it, as in the paper. Trained with torch
+(``torch_sasrec``), scored with NumPy: asking a trained model needs no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from convrec.core.items import FloatArray
@@ -36,6 +38,14 @@ class SASRecConfig(RecommenderConfig):
     learning_rate: float = Field(6e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     dropout: float = Field(0.2, ge=0, lt=1)
+    targets: Literal["recommender", "all"] = Field(
+        "recommender",
+        description="what is predicted: items that the recommender names first, each from a window of its own; or "
+        "every item when it first comes, all positions of a window at once",
+    )
+    negatives: int | None = Field(
+        None, ge=1, description="items drawn at random that the softmax is over, beside the right one; None: all items"
+    )
 
 
 class SASRec(Recommender):

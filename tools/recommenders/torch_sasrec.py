@@ -34,7 +34,9 @@ def fit_sasrec(
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     weights = _new_weights(torch, config, n_items)
-    windows = _Windows.of(sequences, config.length)
+    everything = config.targets == "all"
+    windows = _Windows.cut(sequences, config.length, random) if everything else _Windows.of(sequences, config.length)
+    chances = torch.from_numpy(_chances(windows.targets, n_items))
     optimiser = torch.optim.AdamW(
         [
             {"params": [w for w in weights.values() if w.ndim > 1], "weight_decay": config.weight_decay},
@@ -46,24 +48,28 @@ def fit_sasrec(
     steps = max(1, -(-len(windows) // config.batch) * config.epochs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, steps, pct_start=WARM_SHARE)
     step = 0
-    for _ in range(config.epochs):
+    for epoch in range(config.epochs):
+        if everything and epoch:
+            windows = _Windows.cut(sequences, config.length, random)
         order = random.permutation(len(windows))
         for start in range(0, len(order), config.batch):
-            loss = _loss(torch, weights, config, windows[order[start : start + config.batch]])
+            loss = _loss(torch, weights, config, windows[order[start : start + config.batch]], chances)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
             optimiser.step()
-            schedule.step()
             step += 1
-            progress(step / steps)
+            if step <= steps:  # cut anew, there may be a few windows more than in the first epoch
+                schedule.step()
+            progress(min(1.0, step / steps))
     return {name: weight.detach().numpy().copy() for name, weight in weights.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """What was named before each target, oldest first, filled up with :data:`IGNORED` at the end: ``rows`` and
-    ``kinds`` int64, shape (n, length); ``sizes`` and ``targets`` int64, shape (n,)."""
+    """What was named, oldest first, filled up with :data:`IGNORED` at the end: ``rows`` and ``kinds`` int64, shape
+    (n, length); ``sizes`` int64, shape (n,). ``targets``: int64, shape (n, 1 + length), the item to be predicted at the
+    start and after each item; IGNORED where none is."""
 
     rows: NDArray[np.int64]
     kinds: NDArray[np.int64]
@@ -81,22 +87,54 @@ class _Windows:
                 if kind == RECOMMENDER and row not in seen:
                     found.append((sequence[max(0, i - length) : i], row))
                 seen.add(row)
-        rows = np.full((len(found), length), IGNORED, dtype=np.int64)
+        return cls._filled(length, [events for events, _ in found], [{len(e): target} for e, target in found])
+
+    @classmethod
+    def cut(cls, sequences: Sequence[Events], length: int, random: np.random.Generator) -> _Windows:
+        """Each sequence in windows one after the other, the first of them shortened at random, so that any item may be
+        the newest of a window; each item is the target after those before it in its window, once."""
+        parts: list[Events] = []
+        targets: list[dict[int, int]] = []
+        for sequence in sequences:
+            first = {row: i for i, (row, _) in reversed(list(enumerate(sequence)))}
+            new = [first[row] == i for i, (row, _) in enumerate(sequence)]
+            start, end = 0, 1 + int(random.integers(length)) if len(sequence) > length else length
+            while start < len(sequence):
+                # One item more than fits, as the last is target only; it comes first in the next window.
+                inside = sequence[start : end + 1]
+                parts.append(inside[:-1])
+                targets.append(
+                    {i: row for i, (row, _) in enumerate(inside) if new[start + i] and (i > 0 or start == 0)}
+                )
+                start, end = end, end + length
+        return cls._filled(length, parts, targets)
+
+    @classmethod
+    def _filled(cls, length: int, parts: Sequence[Events], wanted: Sequence[Mapping[int, int]]) -> _Windows:
+        rows = np.full((len(parts), length), IGNORED, dtype=np.int64)
         kinds = np.zeros_like(rows)
-        for i, (events, _) in enumerate(found):
+        targets = np.full((len(parts), 1 + length), IGNORED, dtype=np.int64)
+        for i, (events, goals) in enumerate(zip(parts, wanted, strict=True)):
             if events:
                 rows[i, : len(events)], kinds[i, : len(events)] = np.array(events).T
-        sizes = np.array([len(events) for events, _ in found], dtype=np.int64)
-        return cls(rows, kinds, sizes, np.array([target for _, target in found], dtype=np.int64))
+            targets[i, list(goals)] = list(goals.values())
+        return cls(rows, kinds, np.array([len(events) for events in parts], dtype=np.int64), targets)
 
     def __getitem__(self, chosen: NDArray[np.int64]) -> _Windows:
         """Some of them, no wider than their longest."""
         sizes = self.sizes[chosen]
         width = int(sizes.max(initial=0))
-        return _Windows(self.rows[chosen, :width], self.kinds[chosen, :width], sizes, self.targets[chosen])
+        return _Windows(self.rows[chosen, :width], self.kinds[chosen, :width], sizes, self.targets[chosen, : 1 + width])
 
     def __len__(self) -> int:
-        return self.targets.size
+        return self.sizes.size
+
+
+def _chances(targets: NDArray[np.int64], n_items: int) -> FloatArray:
+    """How likely each item is drawn as a negative: half by how often it is a target, half all alike; sums to 1."""
+    counts = np.bincount(targets[targets >= 0], minlength=n_items) + 1e-9
+    chances: FloatArray = (0.5 * counts / counts.sum() + 0.5 / max(1, n_items)).astype(np.float32)
+    return chances
 
 
 def _new_weights(torch: Any, config: SASRecConfig, n_items: int) -> dict[str, Any]:
@@ -138,7 +176,7 @@ def _new_weights(torch: Any, config: SASRecConfig, n_items: int) -> dict[str, An
     return weights
 
 
-def _loss(torch: Any, weights: Mapping[str, Any], config: SASRecConfig, batch: _Windows) -> Any:
+def _loss(torch: Any, weights: Mapping[str, Any], config: SASRecConfig, batch: _Windows, chances: Any) -> Any:
     functional = torch.nn.functional
     length = 1 + batch.rows.shape[1]
     rows, kinds = torch.from_numpy(batch.rows), torch.from_numpy(batch.kinds)
@@ -155,9 +193,19 @@ def _loss(torch: Any, weights: Mapping[str, Any], config: SASRecConfig, batch: _
         )
         inner = torch.relu(_norm(torch, x, part["norm2"]) @ part["up"].T + part["up_bias"])
         x = x + functional.dropout(inner @ part["down"].T + part["down_bias"], config.dropout)
-    last = _norm(torch, x[torch.arange(len(batch)), sizes - 1], weights["norm"])
-    logits = last @ weights["items"].T + weights["bias"]
-    return functional.cross_entropy(logits, torch.from_numpy(batch.targets))
+    targets = torch.from_numpy(batch.targets)
+    asked = targets >= 0
+    states = _norm(torch, x[asked], weights["norm"])
+    goals = targets[asked]
+    n_items = weights["bias"].numel()
+    if config.negatives is None or config.negatives >= n_items - 1:
+        return functional.cross_entropy(states @ weights["items"].T + weights["bias"], goals)
+    # Sampled softmax (Bengio & Senecal 2008), the drawn weighted by how often they would be drawn.
+    drawn = torch.multinomial(chances, config.negatives, replacement=True)
+    others = states @ weights["items"][drawn].T + weights["bias"][drawn] - (chances[drawn] * config.negatives).log()
+    others = others.masked_fill(drawn[None, :] == goals[:, None], float("-inf"))
+    right = (states * weights["items"][goals]).sum(dim=-1) + weights["bias"][goals]
+    return (torch.logsumexp(torch.cat([right[:, None], others], dim=1), dim=1) - right).mean()
 
 
 def _norm(torch: Any, x: Any, scale_shift: Any) -> Any:
