@@ -59,6 +59,8 @@ class TagMatrix:
 
 RECENT_ITEMS, RECENT_ROWS = 4096, 32_768
 """Records and rows of ids that are kept in memory, those used longest ago go first."""
+RECENT_FOUND = 8_000_000
+"""Rows of recent conditions that are kept in memory at most (32 MB); no more than 256 conditions."""
 
 
 class Catalogue:
@@ -79,6 +81,7 @@ class Catalogue:
         # A conversation asks for the same few records again and again; a query takes milliseconds.
         self._recent_items: Recent[int, Item] = Recent(RECENT_ITEMS)
         self._recent_rows: Recent[str, int] = Recent(RECENT_ROWS)
+        self._recent_found: Recent[Expr, RowArray] = Recent(max(4, min(256, RECENT_FOUND // max(1, self.size))))
         fields = "".join(f", i.{column(spec)}" for spec in self.schema.fields)
         self._select = f"SELECT i.row, i.id, i.title{fields} FROM cat.items i"  # noqa: S608
 
@@ -98,18 +101,22 @@ class Catalogue:
         return cls(folder, connection, manifest)
 
     def rows(self, expr: Expr | None = None) -> RowArray:
-        """All rows that satisfy ``expr`` (all rows at all when None), ascending.
+        """All rows that satisfy ``expr`` (all rows at all when None), ascending. Not writeable.
 
         Raises:
             ToolRetry: unknown field, or a value of the wrong type.
         """
         if expr is None:
             return np.arange(self.size, dtype=np.int32)
+        if known := self._recent_found.get([expr]):
+            return known[expr]
         check(expr, self.schema)
         where, params = compile_sql(expr, self.schema)
         found = self._run(f"SELECT row FROM cat.items WHERE {where}", params).fetchnumpy()["row"]  # noqa: S608
         rows = np.asarray(found, dtype=np.int32)
         rows.sort()
+        rows.flags.writeable = False  # shared from now on
+        self._recent_found.put({expr: rows})
         return rows
 
     def items(self, rows: Sequence[int] | RowArray) -> list[Item]:
@@ -245,6 +252,7 @@ class Catalogue:
             self._connection.close()
         self._recent_items.clear()
         self._recent_rows.clear()
+        self._recent_found.clear()
 
     def _run(self, sql: str, params: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         try:
