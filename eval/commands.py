@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from convrec.core.errors import RequestError
 from convrec.core.pull import path as model_path
-from convrec.eval import commands_scenarios
+from convrec.eval import commands_scenarios, commands_suites
 from convrec.eval.commands_interactions import interactions
 from convrec.eval.commands_runs import compare_runs, run_all
 from convrec.eval.commands_users import users
@@ -24,6 +24,7 @@ from rich.console import Console
 
 app = typer.Typer(help="Measure recommenders and the agent.", no_args_is_help=True)
 app.add_typer(commands_scenarios.app, name="scenarios")
+commands_suites.register(app)
 app.command("interactions")(interactions)
 app.command("users")(users)
 app.command("compare")(compare_runs)

@@ -149,3 +149,7 @@ def like(title: str, genres: Sequence[str]) -> Constraint:
     """Likeness, as far as a record shows it: most of the list shares a genre with the film named."""
     say = (f"something like {title}", f"a film similar to {title}", f"in the vein of {title}")
     return Constraint(id="like", say=say, any_of=any_of("genres", *genres), share=0.6)
+
+
+def any_english() -> Constraint:
+    return wish("english", any_of("languages", "English"), ("in English", "without subtitles"))
