@@ -26,6 +26,8 @@ from convrec.tools.understand import Understanding
 FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
 CHILD_AGE = 12
 """Oldest age, years, at which somebody who is watching makes it an evening with children."""
+MAX_FREE_WORDS = 6
+"""Longest instruction kept in free words; a longer one was not understood."""
 SILENT_ACTS = ("forget", "why", "lookup", "profile")
 """Turns that say nothing about the user for later."""
 _NOUNS = r"(?:films?|movies?|stor(?:y|ies)|plots?|endings?|twists?|soundtracks?|dialogues?|characters?|scenes?|humou?r|cinema|pictures?|shows?)"
@@ -61,12 +63,12 @@ _EMPTY = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A condition of the message with the clause it was read from."""
-
-    condition: Condition
-    clause: Clause
+_NEVER = re.compile(r"\bnever(?: (?:show me|watch|give me|recommend|suggest))?(?P<any> anything)?(?= )", re.IGNORECASE)
+_RULE_WORDS = frozenset(
+    "always never ever only nothing anything something everything from now on general rule generally usually normally "  # noqa: SIM905
+    "want watch show give recommend suggest prefer love like hate without avoid skip don dont won wont except".split()
+)
+_DENYING = re.compile(r"\b(?:no|not|nothing|never|none|don'?t|without|avoid|skip)\b")
 
 
 @dataclass(slots=True)
@@ -166,7 +168,7 @@ class Listener:
 
     def conditions(self, reading: Understanding, clause: Clause) -> list[Condition]:
         """The conditions of one clause, read from it alone: its own denials, not those of its neighbours."""
-        body = Message.of(clause.body if len(clause.body) == len(clause.text) else clause.text)
+        body = Message.of(_NEVER.sub(_as_denial, clause.body if len(clause.body) == len(clause.text) else clause.text))
         names = [m.said for m in reading.mentions if m.how != "reference"] + [p.said for p in reading.people]
         found = self.reader.read(body.masked(_spans_of(names, body.low)), YearContext(self.reader.newest))
         people = [c for c in reading.conditions if c.slot.startswith("person:") and _says(body.low, c.said)]
@@ -255,14 +257,23 @@ def _denied(condition: Condition) -> Condition:
 
 def _free_taste(clause: Clause) -> tuple[str, Polarity] | None:
     """A taste in the user's own words, where no field of the catalogue records it: "slow-burn films"."""
-    match = _OBJECT.search(clause.text)
-    if match is None or not clause.sign:
+    match = _OBJECT.search(clause.text) if clause.sign else None
+    if match is not None:
+        what, sign = " ".join(match["what"].split()), clause.sign
+        words = [w for w in fold(what).split() if w not in FUNCTION_WORDS and w not in _EMPTY]
+        if any(not re.fullmatch(_NOUNS, w) for w in words):
+            return clean(what, 120), "unwanted" if sign == "unwanted" else "wanted"
+    if not clause.standing:
         return None
-    what = " ".join(match["what"].split())
-    words = [
-        w for w in fold(what).split() if w not in FUNCTION_WORDS and w not in _EMPTY and not re.fullmatch(_NOUNS, w)
-    ]
-    return (clean(what, 120), clause.sign) if words else None
+    words = [w for w in clause.body.split() if fold(w) and fold(w) not in FUNCTION_WORDS | _RULE_WORDS | _EMPTY]
+    if not words or len(words) > MAX_FREE_WORDS:
+        return None
+    return clean(" ".join(words).strip(" ,.!?;"), 120), "unwanted" if _DENYING.search(clause.body) else "wanted"
+
+
+def _as_denial(match: re.Match[str]) -> str:
+    """ "never anything sad" in the form that the readers know, of the same length: "nothing sad"."""
+    return ("nothing" if match["any"] else "no").ljust(len(match[0]))
 
 
 def _years(word: str) -> int:

@@ -20,9 +20,9 @@ NOTE_SIMILARITY = 0.45
 """Cosine from which a note or a taste in free words bears on a request, -1..1."""
 SCOPE_SIMILARITY = 0.5
 """Cosine from which the words of a condition without known facets meet a request, -1..1."""
-SITUATION, ASPECT, SLOT, ABSENT = 1.0, 0.8, 0.5, -0.5
-"""Added to the cosine in the order of recall: a condition that is met, a called-for aspect, a slot that is asked for;
-an unconditional record of another kind of wish is put back."""
+SITUATION, WORDS, ASPECT, SLOT = 1.0, 0.9, 0.8, 0.5
+"""Added to the cosine in the order of recall: a condition that is met, words of the request in it, a called-for aspect,
+a slot that is asked for."""
 _PARTS = re.compile(r"[,;.!?]|\band\b|\bbut\b|\bwith\b|\bfor\b")
 
 Similarity = Callable[[Sequence[str], Sequence[Preference]], FloatArray]
@@ -137,7 +137,7 @@ def _judge(
     if "words" in p.payload and p.kind != "standing":
         shown = content(str(p.payload["words"])) & content(need.text)
         if shown:
-            return _Judged(p, SLOT + bonus, f"you speak of {', '.join(sorted(shown))}", True)
+            return _Judged(p, WORDS + bonus, f"you speak of {', '.join(sorted(shown))}", True)
         return _Judged(p, bonus, "a taste that this request does not touch", False, certain=False)
     if p.polarity in ("unwanted", "disliked"):
         return _Judged(p, bonus, "it rules things out at every request", True)
@@ -147,13 +147,13 @@ def _judge(
 def _judge_note(
     p: Preference, now: Situation, shared: frozenset[str], bonus: float, names: Mapping[str, str], need: Need
 ) -> _Judged:
-    if shared:
-        return _Judged(p, bonus + _company_bonus(p, now, names, need), f"it tells of {', '.join(sorted(shared))}", True)
-    if p.scope.facets:
-        bonus = _company_bonus(p, now, names, need)
-        if bonus:
-            return _Judged(p, bonus, f"now: {', '.join(plain(f) for f in p.scope.facets)}", True)
+    if p.scope.facets:  # about somebody: it matters when they are there
+        there = _company_bonus(p, now, names, need)
+        if there:
+            return _Judged(p, there + bonus / 2, f"now: {', '.join(plain(f) for f in p.scope.facets)}", True)
         return _Judged(p, 0.0, f"only {' or '.join(plain(f) for f in p.scope.facets)}", False)
+    if shared:
+        return _Judged(p, bonus, f"it tells of {', '.join(sorted(shared))}", True)
     return _Judged(p, 0.0, "a fact that this request does not touch", False, certain=False)
 
 

@@ -1,0 +1,1 @@
+"""How well preferences are written, recalled, kept to and profiled: ``convrec eval memory``."""
