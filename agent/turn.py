@@ -34,7 +34,7 @@ from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.reading import Recollection
-from convrec.memory.sessions import SessionStore
+from convrec.memory.session_states import Sessions
 from convrec.memory.situations import said_facets
 from convrec.memory.store import checked_id, checked_user
 from convrec.tools.catalogue import Catalogue
@@ -53,7 +53,7 @@ class Agent:
     info: AgentInfo
     catalogue: Catalogue
     preferences: PreferenceMemory
-    sessions: SessionStore
+    sessions: Sessions
     toolbox: Toolbox
     settings: TurnSettings
     llm: LLM | None = None
@@ -117,7 +117,9 @@ class Agent:
 
         reranks = self.llm is not None and self.settings.rerank_top > 1
         plan = plan_by_rules(reading, request, self.catalogue, rerank=reranks)
-        turn = Turn(reading, session, request, list(recalled.known), plan, Budget(self.settings.llm_budget_s), started=started)
+        turn = Turn(
+            reading, session, request, list(recalled.known), plan, Budget(self.settings.llm_budget_s), started=started
+        )
         turn.timings |= {"understand": understood - started, "recall": looked_up - understood}
         turn.timings["first_event"] = understood - started
         if unread is not None:
@@ -288,7 +290,8 @@ class Agent:
         if not lock.acquire(timeout=WAIT_S):
             raise RequestError("session_id", session_id, "A turn of this conversation is still running; stop it first.")
         try:
-            yield
+            with self.sessions.exclusive(user, session_id, WAIT_S):  # other processes may serve this conversation too
+                yield
         finally:
             lock.release()
 

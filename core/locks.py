@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,17 +34,47 @@ else:
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock of ``path``; the file is made if need be and stays. ``waiting`` is called once if it is taken.
+def locked(
+    path: Path,
+    waiting: Callable[[], None] | None = None,
+    *,
+    timeout_s: float | None = None,
+    poll_s: float = POLL_S,
+    remove: bool = False,
+) -> Iterator[None]:
+    """Hold the lock of ``path``; the file is made if need be. ``waiting`` is called once if it is taken.
 
-    Waits as long as the holder lives. Two threads of one process exclude each other too.
+    Waits as long as the holder lives, at most ``timeout_s``. Two threads of one process exclude each other too. With
+    ``remove``, which all users of the path must agree on, the file goes when nobody waits to take it any more (on
+    Windows it stays).
+
+    Raises:
+        TimeoutError: it was still taken after ``timeout_s``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        if not _take(file):
-            if waiting is not None:
-                waiting()
+    until = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        with path.open("ab") as file:
             while not _take(file):
-                time.sleep(POLL_S)
-        yield
-        # Closing the file gives the lock back, on every system and on any way out.
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                if until is not None and time.monotonic() > until:
+                    raise TimeoutError(f"{path} is still locked after {timeout_s} s")
+                time.sleep(poll_s)
+            if remove and not _same(file, path):
+                continue  # the holder before removed it: the lock of a file that is gone holds nobody off
+            try:
+                yield
+            finally:
+                if remove and sys.platform != "win32":
+                    path.unlink(missing_ok=True)
+            return
+            # Closing the file gives the lock back, on every system and on any way out.
+
+
+def _same(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,26 +1,38 @@
-"""Conversation state that survives a restart: one JSON object per user and session, in SQLite."""
+"""Conversation state that survives a restart, in an SQLite file that the processes of one machine may share."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from convrec.core.errors import MemoryStoreError
-from convrec.memory.store import checked_id, checked_user
+from convrec.core.locks import locked
+from convrec.memory.session_states import (
+    Clock,
+    Retention,
+    SessionInfo,
+    busy,
+    from_text,
+    key,
+    now_utc,
+    to_text,
+)
+from convrec.memory.store import checked_user
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
 """How long to wait for another process that writes."""
+TURN_POLL_S = 0.02
+"""How often one that waits for a turn to end looks again."""
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -34,31 +46,26 @@ CREATE TABLE IF NOT EXISTS sessions (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """One stored session of a user."""
-
-    session_id: str
-    created: datetime
-    updated: datetime
-    """Last save; both in UTC."""
-
-
 class SessionStore:
     """States of conversations, keyed by (user, session id): the id of another user's session finds nothing.
 
     A ``save`` that returned is on disk (SQLite write-ahead log, full synchronisation): it survives a kill of the
-    process at any moment. Thread-safe; several processes may share the file.
+    process at any moment. Thread-safe; several processes may share the file. Implements
+    :class:`~convrec.memory.session_states.Sessions`.
 
     Args:
         path: the SQLite file, created when missing; ``":memory:"`` keeps all in the process.
+        retention_days: sessions not saved for so long are erased at opening and once a day; 0 keeps them.
+        clock: what time it is, UTC.
 
     Raises:
         MemoryStoreError: the file cannot be opened, is no session store, or is of a newer version.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, retention_days: int = 0, clock: Clock = now_utc) -> None:
         self._path = str(path)
+        self._clock, self._retention = clock, Retention(retention_days)
+        self._turns: dict[tuple[str, str], threading.Lock] = {}  # of ":memory:" alone
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         with self._reported("opened"):
@@ -69,6 +76,7 @@ class SessionStore:
                 self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._prepare(self._db)
+        self._purge_if_due()
 
     def load(self, user: str, session_id: str) -> dict[str, Any] | None:
         """The state as it was saved last, None when there is none.
@@ -79,20 +87,9 @@ class SessionStore:
         """
         with self._opened("read") as db:
             row = db.execute(
-                "SELECT state FROM sessions WHERE user = ? AND session_id = ?", _key(user, session_id)
+                "SELECT state FROM sessions WHERE user = ? AND session_id = ?", key(user, session_id)
             ).fetchone()
-        if row is None:
-            return None
-        try:
-            state = json.loads(row[0])
-        except ValueError:
-            state = None
-        if not isinstance(state, dict):
-            raise MemoryStoreError(
-                f"The saved state of session {session_id!r} in {self._path} is damaged. Start a new session, or delete "
-                "this one; the user's preferences are not touched by that."
-            )
-        return state
+        return None if row is None else from_text(row[0], session_id, self._path)
 
     def save(self, user: str, session_id: str, state: dict[str, Any]) -> None:
         """Replace the state in one transaction.
@@ -101,24 +98,54 @@ class SessionStore:
             MemoryStoreError: the store cannot be written, or ``state`` is not JSON.
             RequestError: a bad user or session id.
         """
-        key = _key(user, session_id)
-        try:
-            text = json.dumps(state, allow_nan=False, separators=(",", ":"))
-        except (TypeError, ValueError) as error:
-            raise MemoryStoreError(f"The state of session {session_id!r} cannot be saved as JSON: {error}") from error
-        now = datetime.now(UTC).isoformat()
+        owner, text = key(user, session_id), to_text(state, session_id)
+        now = self._clock().isoformat()
         with self._opened("written") as db:
             db.execute(
                 "INSERT INTO sessions (user, session_id, state, created, updated) VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (user, session_id) DO UPDATE SET state = excluded.state, updated = excluded.updated",
-                (*key, text, now, now),
+                (*owner, text, now, now),
             )
+        self._purge_if_due()
+
+    @contextmanager
+    def exclusive(self, user: str, session_id: str, wait_s: float) -> Iterator[None]:
+        """One turn of a conversation at a time, over all threads and processes that share the file.
+
+        The lock is the operating system's: it is free again when its holder dies.
+
+        Raises:
+            RequestError: it was still taken after ``wait_s``.
+        """
+        owner = key(user, session_id)
+        name = hashlib.blake2b(repr(owner).encode(), digest_size=16).hexdigest()
+        if self._path == ":memory:":
+            with self._lock:
+                lock = self._turns.setdefault(owner, threading.Lock())
+            if not lock.acquire(timeout=wait_s):
+                raise busy(session_id)
+            try:
+                yield
+            finally:
+                lock.release()
+            return
+        held = locked(Path(f"{self._path}.turns") / name, timeout_s=wait_s, poll_s=TURN_POLL_S, remove=True)
+        try:
+            held.__enter__()
+        except TimeoutError as error:
+            raise busy(session_id) from error
+        except OSError as error:
+            raise MemoryStoreError(f"The session store {self._path} cannot be locked: {error}") from error
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
 
     def delete(self, user: str, session_id: str) -> bool:
         """Erase one session for good; whether there was one."""
-        key = _key(user, session_id)
+        owner = key(user, session_id)
         with self._opened("written") as db:
-            count = db.execute("DELETE FROM sessions WHERE user = ? AND session_id = ?", key).rowcount
+            count = db.execute("DELETE FROM sessions WHERE user = ? AND session_id = ?", owner).rowcount
             self._empty_log(db)
         return count > 0
 
@@ -127,6 +154,14 @@ class SessionStore:
         with self._opened("written") as db:
             count = db.execute("DELETE FROM sessions WHERE user = ?", (checked_user(user),)).rowcount
             self._empty_log(db)
+        return count
+
+    def purge(self, before: datetime) -> int:
+        """Erase for good all sessions, of whichever user, last saved before then (UTC); returns how many."""
+        with self._opened("written") as db:
+            count = db.execute("DELETE FROM sessions WHERE updated < ?", (before.astimezone(UTC).isoformat(),)).rowcount
+            if count:
+                self._empty_log(db)
         return count
 
     def list(self, user: str) -> list[SessionInfo]:
@@ -145,6 +180,11 @@ class SessionStore:
                 self._db.close()
                 self._db = None
 
+    def _purge_if_due(self) -> None:
+        before = self._retention.due(self._clock())
+        if before is not None and (count := self.purge(before)):
+            log.info("%d conversations not touched since %s were erased", count, before.date())
+
     def _prepare(self, db: sqlite3.Connection) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -160,6 +200,7 @@ class SessionStore:
                 "file away: a new one is made."
             )
         db.execute(_CREATE)
+        db.execute("CREATE INDEX IF NOT EXISTS sessions_updated ON sessions (updated)")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @staticmethod
@@ -192,7 +233,3 @@ class SessionStore:
                 f"The session store {self._path} cannot be {verb}: {error}. Check that the disk is not full and the "
                 "folder is writable; if the file is damaged, move it away: a new one is made."
             ) from error
-
-
-def _key(user: str, session_id: str) -> tuple[str, str]:
-    return checked_user(user), checked_id(session_id, "session_id")
