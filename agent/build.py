@@ -13,6 +13,7 @@ from convrec.core.settings import Settings
 from convrec.memory.embedders import NAME as EMBEDDER
 from convrec.memory.embedders import MiniLMEmbedder
 from convrec.memory.preferences import PreferenceMemory
+from convrec.memory.session_states import Sessions
 from convrec.memory.sessions import SessionStore
 from convrec.memory.store import InMemoryStore, VectorStore
 from convrec.tools.catalogue import Catalogue
@@ -56,10 +57,20 @@ def open_store(settings: Settings, embedder: Embedder) -> VectorStore:
     return ChromaStore(settings.memory_path, embedder)
 
 
-def open_agent(settings: Settings, *, sessions: SessionStore | None = None) -> Agent:
+def open_sessions(settings: Settings) -> Sessions:
+    """Where conversations are kept: a file in the home folder, or PostgreSQL."""
+    days = settings.sessions.retention_days
+    if settings.sessions.url is not None:
+        from convrec.memory.sessions_postgres import PostgresSessionStore  # noqa: PLC0415 - heavy
+
+        return PostgresSessionStore(settings.sessions.url, retention_days=days)
+    return SessionStore(settings.sessions_path, retention_days=days)
+
+
+def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent:
     """A ready agent. Models are loaded at first use or by ``agent.warm()``.
 
-    ``sessions``: where conversations are kept, the agent's to close; None: in the settings' home folder.
+    ``sessions``: where conversations are kept, the agent's to close; None: where the settings say.
 
     Raises:
         ConvrecError: what is missing, with the command that brings it.
@@ -82,7 +93,7 @@ def open_agent(settings: Settings, *, sessions: SessionStore | None = None) -> A
         info=info,
         catalogue=catalogue,
         preferences=PreferenceMemory(open_store(settings, embedder), embedder),
-        sessions=sessions or SessionStore(settings.sessions_path),
+        sessions=sessions or open_sessions(settings),
         toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index, rank_pack=settings.rank_pack),
         settings=settings.turn,
         llm=resolved.llm,
