@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from convrec.core.errors import RequestError
 from convrec.core.files import replacing
@@ -23,6 +22,8 @@ from rich.table import Table as TerminalTable
 
 TABLE_WIDTH = 200
 """Columns a table needs when the output is no terminal (a file, a pipe)."""
+_USAGE: type[Exception] = typer.BadParameter.__bases__[0]
+"""What a command raises for wrong arguments, and a group for a command that it has not."""
 FLIPS_SHOWN = 3
 """Flipped cases of each direction that the terminal shows; the report has more."""
 
@@ -86,14 +87,14 @@ def run_all(
     if not chosen:
         names = ", ".join(part.name for part in parts(tier, models, seed=seed, quick=quick))
         raise typer.BadParameter(f"No part begins so; there are: {names}.", param_hint="--only")
-    group = ctx.parent.command if ctx.parent is not None else None
-    assert isinstance(group, click.Group)
+    assert ctx.parent is not None
+    group = ctx.parent.command  # ``convrec eval``
 
     def command(arguments: Sequence[str]) -> None:
         try:
-            group.main(list(arguments), standalone_mode=False, obj=ctx.obj)
-        except click.ClickException as error:
-            raise RequestError(arguments[0], " ".join(arguments[1:]), error.format_message()) from error
+            group.main(list(arguments), prog_name="convrec eval", standalone_mode=False, obj=ctx.obj)
+        except _USAGE as error:
+            raise RequestError("command", " ".join(arguments), str(error)) from error
 
     done = run_parts(
         out, chosen, command, force=force, tell=lambda text: stderr.print(text, markup=False, highlight=False)

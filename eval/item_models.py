@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -29,7 +30,8 @@ def load_models(
     taken: Collection[str] = (),
     encoder: Path | None = None,
 ) -> dict[str, Mapped]:
-    """The recommenders in ``folders``, by the name of their row: the manifest's, or the folder's where that is taken.
+    """The recommenders in ``folders``, by the name of their row: the manifest's, or the folder's where that is taken or
+    several models have it.
 
     ``evaluated``: the data set and split, as ``info["splits"]`` writes them ("redial-valid"). ``encoder``: folder of
     the sentence encoder, for those that need it; without it they say at the first score how to get it.
@@ -39,10 +41,13 @@ def load_models(
         ModelError: a folder holds no recommender, or one of other items.
     """
     out: dict[str, Mapped] = {}
-    for folder in dict.fromkeys(folders):
-        model = load_recommender(folder)
+    models = {folder: load_recommender(folder) for folder in folders}
+    count = Counter(model.name for model in models.values())
+    for folder, model in models.items():
         check_model(model, folder, setting, evaluated)
-        free = [name for name in (model.name, folder.resolve().name) if name not in out and name not in taken]
+        names = (model.name, folder.resolve().name)
+        in_order = names if count[model.name] == 1 else names[::-1]
+        free = [name for name in in_order if name not in out and name not in taken]
         if not free:
             raise RequestError("model", str(folder), "Another row has the name of this folder: rename the folder.")
         give_encoder(model, encoder)

@@ -124,7 +124,7 @@ class TestModels:
         echo = Echo().fit(redial_train(RedialData(tiny / "redial")))
         folders = [saved(echo, tmp_path / name / "last") for name in "abc"]
         report = measured(tiny, *folders[:2], folders[0])
-        assert [row.name for row in report.rows] == ["popularity", "echo", "last"]
+        assert [row.name for row in report.rows] == ["popularity", "last", "echo"]
         with pytest.raises(RequestError, match="rename the folder"):
             measured(tiny, *folders)
 
