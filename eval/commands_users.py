@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-from convrec.agent.build import open_catalogue
-from convrec.core.errors import RequestError
+from convrec.agent.build import open_catalogue, open_embedder
+from convrec.core.errors import CatalogueError, RequestError
 from convrec.core.settings import Settings, Tier
 from convrec.eval.commands_shared import bar, folder, wide
 from convrec.eval.report import Table as ReportTable
@@ -24,6 +24,7 @@ from convrec.eval.sim.tastes import Taste, demo_tastes, digest
 from convrec.eval.sim.users import Simulator
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.datasets import RedialData, Split
+from convrec.tools.item_index import open_index
 from rich.console import Console
 from rich.table import Table
 
@@ -75,6 +76,7 @@ def users(
             _one_of("source", source, SOURCES), settings, dialogues, seed, _one_of("split", split, ("valid", "test"))
         )
     setup = Setup(kind, turns or TURNS[kind], seed)
+    semantic = _has_index(settings) if subject == "local" else None
     agent = Agent(subject, settings, tier or settings.tier, speaks_by_llm=kind == "llm")
     cases = cases_of(tastes, chosen)
     config = run_config(
@@ -86,6 +88,7 @@ def users(
             "subject": subject if subject != "local" else f"local, tier {tier or settings.tier}",
             "catalogue": settings.catalogue,
             "embedder": settings.memory.embedder,
+            "semantic_search": semantic,
             "turn": settings.turn.model_dump(mode="json"),
             "rank_pack": settings.rank_pack,
             "model": _model(settings) if kind == "llm" or tier != "none" else None,
@@ -127,6 +130,16 @@ def _tastes(
         tastes, left = redial_tastes(data, catalogue, split=split, n=n)
         _some(tastes, catalogue)
         return tastes, left, catalogue.fingerprint
+
+
+def _has_index(settings: Settings) -> bool:
+    """Whether our agent can search by meaning: without an index of the catalogue it goes on without, and says so."""
+    with closing(open_catalogue(settings)) as catalogue:
+        try:
+            open_index(catalogue, open_embedder(settings))
+        except CatalogueError:
+            return False
+        return True
 
 
 def _some(tastes: list[Taste], catalogue: Catalogue) -> None:

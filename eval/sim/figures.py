@@ -154,6 +154,8 @@ def report(records: Sequence[Record], metrics: Mapping[str, Any], config: Mappin
         f"users, {found['dialogues']:,} dialogues of up to {settings['turns']} turns, seed {config['seed']}.",
         *DEFINITIONS,
     ]
+    if settings.get("semantic_search") is False:
+        lead.append("No semantic search: the catalogue has no embedding index (convrec setup).")
     if left := settings.get("left_out"):
         lead.append("Left out of the data set: " + "; ".join(f"{n} ({why})" for why, n in left.items()) + ".")
     if settings["simulator"] in ("target", "chat"):
