@@ -10,7 +10,7 @@ from convrec.agent.events import Event
 
 if TYPE_CHECKING:
     from convrec.memory.preferences import PreferenceMemory
-    from convrec.memory.sessions import SessionStore
+    from convrec.memory.session_states import Sessions
     from convrec.tools.catalogue import Catalogue
 
 
@@ -42,7 +42,7 @@ class ConversationalAgent(Protocol):
     def preferences(self) -> PreferenceMemory: ...
 
     @property
-    def sessions(self) -> SessionStore: ...
+    def sessions(self) -> Sessions: ...
 
     def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
         """Run one turn. Yields events as they happen; the last one is ``Finished``.

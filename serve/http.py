@@ -93,6 +93,8 @@ def create_app(
         # Swagger's and ReDoc's pages load scripts from the internet; the description itself is at /openapi.json.
         docs_url=None,
         redoc_url=None,
+        # Traces are made by `serve.tracing` when the settings ask for them, never because of the environment alone.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.api = api
     app.state.turn_pool = pool  # the page's turns run on it too

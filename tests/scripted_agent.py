@@ -69,6 +69,9 @@ class ScriptedCatalogue:
     def row_of(self, item_id: str) -> int | None:
         return next((film.row for film in FILMS if film.id == item_id), None)
 
+    def rows_of(self, item_ids: list[str]) -> list[int | None]:
+        return [self.row_of(item_id) for item_id in item_ids]
+
     def item(self, row: int) -> Item:
         return FILMS[row]
 

@@ -27,7 +27,7 @@ class Constraint(BaseModel):
         json_schema_extra={
             "examples": [
                 {"field": "year", "op": "ge", "values": [1990]},
-                {"field": "genres", "op": "any", "values": ["horror film"], "negate": True},
+                {"field": "genres", "op": "any", "values": ["Horror"], "negate": True},
             ]
         },
     )

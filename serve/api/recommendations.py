@@ -46,7 +46,7 @@ class RecommendationRequest(BaseModel):
             "examples": [
                 {
                     "text": "a tense thriller",
-                    "liked": ["Q42198"],
+                    "liked": ["tt0113277"],
                     "constraints": [{"field": "year", "op": "ge", "values": [1990]}],
                     "limit": 3,
                 }
@@ -68,7 +68,7 @@ class RecommendationBatchRequest(BaseModel):
     """Several requests, answered in order; one that is wrong does not spoil the others."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"requests": [{"text": "a comedy"}, {"liked": ["Q42198"]}]}]}
+        extra="forbid", json_schema_extra={"examples": [{"requests": [{"text": "a comedy"}, {"liked": ["tt0113277"]}]}]}
     )
 
     requests: list[RecommendationRequest] = Field(min_length=1, max_length=MAX_BATCH)

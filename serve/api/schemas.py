@@ -81,12 +81,12 @@ class TurnFacts(Out):
                 {
                     "items": [
                         {
-                            "id": "Q484020",
+                            "id": "tt0353969",
                             "title": "Memories of Murder",
                             "year": 2003,
                             "reason": "A Korean thriller.",
                             "score": 0.91,
-                            "fields": {"genres": ["thriller"], "languages": ["Korean"]},
+                            "fields": {"genres": ["Thriller"], "languages": ["Korean"]},
                             "evidence": ["language: Korean"],
                         }
                     ],
@@ -299,7 +299,17 @@ class FoundPreferences(Out):
 
 class Imported(Out):
     user: str
-    imported: int
+    added: int
+    unchanged: int = Field(description="already there, word for word")
+    skipped: int = Field(description="already there and corrected since")
+
+
+class ProfileText(Out):
+    """What is made of the preferences, as a summary; not kept apart from them: erasing them erases it."""
+
+    user: str
+    text: str = Field(description="a sentence per line; empty when there is none yet")
+    built: datetime | None
 
 
 class Deleted(Out):

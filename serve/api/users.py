@@ -16,7 +16,7 @@ from convrec.serve.api.items import checked_items
 from convrec.serve.http_errors import SafeJSONResponse
 from convrec.serve.keys import Scope
 from convrec.tools.predicates import condition_to_json
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, Body, HTTPException, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,10 +38,10 @@ class PreferenceNew(BaseModel):
                 {
                     "text": "always: no horror",
                     "polarity": "unwanted",
-                    "constraint": {"field": "genres", "values": ["horror film"], "negate": True},
+                    "constraint": {"field": "genres", "values": ["Horror"], "negate": True},
                     "standing": True,
                 },
-                {"text": "liked Heat", "polarity": "liked", "item": "Q42198"},
+                {"text": "liked Heat", "polarity": "liked", "item": "tt0113277"},
             ]
         },
     )
@@ -51,6 +51,23 @@ class PreferenceNew(BaseModel):
     item: str | None = Field(None, min_length=1, max_length=500, description="id of the item it is about")
     constraint: Constraint | None = Field(None, description="what it means for the search")
     standing: bool = Field(False, description="an instruction for every request; needs a constraint")
+
+
+IMPORTED = {
+    "format": "convrec-preferences",
+    "version": 1,
+    "preferences": [
+        {
+            "id": "0123456789abcdef0123456789abcdef",
+            "kind": "note",
+            "polarity": "neutral",
+            "subject": "note:watches with subtitles",
+            "text": "watches with subtitles",
+            "user": "alice",
+            "created": "2026-01-31T20:00:00Z",
+        }
+    ],
+}
 
 
 class PreferenceChange(BaseModel):
@@ -68,7 +85,7 @@ class Feedback(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"user": "alice", "conversation_id": "alice-1", "item": "Q42198", "kind": "liked"}]
+            "examples": [{"user": "alice", "conversation_id": "alice-1", "item": "tt0113277", "kind": "liked"}]
         },
     )
 
@@ -101,14 +118,14 @@ def _preferences(router: APIRouter, api: Api, memory: PreferenceMemory) -> None:
         found = memory.list(caller.stored(user), include_superseded=history)
         return schemas.PreferenceList(user=user, data=[_record(p, user) for p in found])
 
-    @router.get(base + "/search", tags=tags, summary="What of it applies to a request")
+    @router.get(base + "/search", tags=tags, summary="Those that hold these words, then the nearest in meaning")
     def search(
         user: UserId,
-        q: Annotated[str, Query(min_length=1, max_length=500, description="the request, in words")],
+        q: Annotated[str, Query(min_length=1, max_length=500, description="words or a request")],
         caller: Caller = readers,
         limit: Annotated[int, Query(ge=1, le=50)] = 8,
     ) -> schemas.FoundPreferences:
-        found = memory.relevant(caller.stored(user), q, limit)
+        found = memory.search(caller.stored(user), q, limit)
         data = [
             schemas.FoundPreference(preference=_record(r.preference, user), score=r.score, reason=r.reason)
             for r in found
@@ -121,6 +138,22 @@ def _preferences(router: APIRouter, api: Api, memory: PreferenceMemory) -> None:
         return SafeJSONResponse(
             data, headers={"Content-Disposition": 'attachment; filename="convrec-preferences.json"'}
         )
+
+    @router.post(
+        base + "/import", tags=tags, summary="Take in what export wrote, of this user or another; all or nothing"
+    )
+    def import_preferences(
+        user: UserId,
+        caller: Caller = writers,
+        document: dict[str, Any] = Body(examples=[IMPORTED]),  # noqa: B008 - FastAPI reads it once
+    ) -> schemas.Imported:
+        report = memory.import_(caller.stored(user), document)
+        return schemas.Imported(user=user, added=report.added, unchanged=report.unchanged, skipped=report.skipped)
+
+    @router.get("/users/{user}/profile", tags=tags, summary="What holds at every turn, in plain words")
+    def profile(user: UserId, caller: Caller = readers) -> schemas.ProfileText:
+        made = memory.profile(caller.stored(user))
+        return schemas.ProfileText(user=user, text=made.summary() if made else "", built=made.built if made else None)
 
     @router.post(base, tags=tags, status_code=201, summary="Add one")
     def add(user: UserId, body: PreferenceNew, caller: Caller = writers) -> schemas.PreferenceRecord:
