@@ -17,8 +17,8 @@ import logging
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from convrec.core.embedding import Embedder
@@ -40,15 +40,16 @@ HANDLES = 4096
 MIGRATE = "convrec memory migrate"
 
 T = TypeVar("T")
+Row: TypeAlias = tuple[str, StoredRecord, FloatArray]
+"""Chroma's id, the record, its vector (zeros when it has none or was not asked for)."""
 
 
 class ChromaRecords(ABC):
     """A :class:`~convrec.memory.store.VectorStore` over any Chroma client."""
 
-    def __init__(self, embedder: Embedder, name: str, *, generation: int | None = None) -> None:
+    def __init__(self, embedder: Embedder, name: str) -> None:
         self._embedder, self._dimension, self._name = embedder.name, embedder.dimension, name
-        self._generation = generation or 0
-        self._building = generation is not None
+        self._generation = 0
         self._handles: OrderedDict[str, Any] = OrderedDict()
         self._chroma: Any = None
         self._batch = 1
@@ -81,13 +82,13 @@ class ChromaRecords(ABC):
         if not records:
             return
         bare = ~vectors.any(axis=1)
-        rows = [_metadata(user, record, bool(zero)) for record, zero in zip(records, bare, strict=True)]
+        rows = [metadata_of(user, record, bare=bool(zero)) for record, zero in zip(records, bare, strict=True)]
         vectors = np.where(bare[:, None], np.eye(1, self._dimension, dtype=np.float32), vectors)
         with self._writing(), self._reported("cannot be written"):
             self._check_root()
             for start in range(0, len(records), self._batch):
                 part = slice(start, start + self._batch)
-                keys = [_key(user, record.id) for record in records[part]]
+                keys = [key_of(user, record.id) for record in records[part]]
                 self._on(
                     user,
                     lambda c, k=keys, p=part: c.upsert(ids=k, embeddings=vectors[p], metadatas=rows[p]),
@@ -98,9 +99,9 @@ class ChromaRecords(ABC):
         self, user: str, *, ids: Sequence[str] | None = None, where: Mapping[str, str] | None = None
     ) -> list[StoredRecord]:
         user = checked_user(user)
-        keys = None if ids is None else [_key(user, id_) for id_ in dict.fromkeys(ids)]
+        keys = None if ids is None else [key_of(user, id_) for id_ in dict.fromkeys(ids)]
         with self._reading(), self._reported("cannot be read"):
-            found = [record for record, _ in self._rows(user, keys, vectors=False) if has_tags(record, where)]
+            found = [record for _, record, _ in self._rows(user, keys, vectors=False) if has_tags(record, where)]
         return sorted(found, key=lambda record: record.id)
 
     def query(
@@ -111,7 +112,7 @@ class ChromaRecords(ABC):
             return []
         wanted = np.asarray(vector, dtype=np.float32)
         with self._reading(), self._reported("cannot be searched"):
-            rows = [(r, v) for r, v in self._rows(user, None, vectors=True) if has_tags(r, where)]
+            rows = [(r, v) for _, r, v in self._rows(user, None, vectors=True) if has_tags(r, where)]
         if not rows:
             return []
         cosines = np.stack([v for _, v in rows]) @ wanted
@@ -120,7 +121,7 @@ class ChromaRecords(ABC):
 
     def delete(self, user: str, ids: Sequence[str]) -> int:
         user = checked_user(user)
-        keys = [_key(user, id_) for id_ in dict.fromkeys(ids)]
+        keys = [key_of(user, id_) for id_ in dict.fromkeys(ids)]
         if not keys:
             return 0
         with self._writing():
@@ -134,16 +135,6 @@ class ChromaRecords(ABC):
                 self._erase_traces(user)
         return count
 
-    # -- for migration ------------------------------------------------------------------------------------------------
-
-    def collections(self) -> list[Any]:
-        """Handles of the collections of this generation, one per user, by name."""
-        prefix = f"u{self._generation}-"
-        found: list[Any] = []
-        while page := self._chroma.list_collections(limit=1000, offset=len(found)):
-            found += page
-        return sorted((c for c in found if c.name.startswith(prefix)), key=lambda c: str(c.name))
-
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _attach(self, client: Any) -> None:
@@ -151,17 +142,19 @@ class ChromaRecords(ABC):
         self._chroma = client
         self._handles.clear()
         self._batch = int(client.get_max_batch_size())
-        if self._building:
-            return
-        root = _root(client)
+        root = root_of(client)
         if root is None:
-            if _exists(client, OLD_ROOT):
+            if find_collection(client, OLD_ROOT) is not None:
                 raise MemoryStoreError(
                     f"{self._name} is of layout 1, this convrec reads layout {LAYOUT}. Run: {MIGRATE}"
                 )
             made = root_metadata(self._embedder, self._dimension, 1)
             root = client.get_or_create_collection(ROOT, embedding_function=None, metadata=made).metadata or {}
         self._generation = self._checked_root(root)
+        if root.get("cleanup", -1) >= 0:  # a migration was cut off after its last step but one
+            drop_generation(client, root["cleanup"])
+            fresh = root_metadata(self._embedder, self._dimension, self._generation)
+            client.get_collection(ROOT, embedding_function=None).modify(metadata=fresh)
 
     def _checked_root(self, root: Mapping[str, Any]) -> int:
         if root.get("migrating"):
@@ -183,7 +176,7 @@ class ChromaRecords(ABC):
 
     def _collection_name(self, user: str) -> str:
         """The one place where a user id becomes the name of what is read and written."""
-        return f"u{self._generation}-{hashlib.blake2b(user.encode(), digest_size=16).hexdigest()}"
+        return f"u{self._generation}-{hash_of(user)}"
 
     def _on(self, user: str, act: Callable[[Any], T], *, make: bool = False) -> T | None:
         """``act`` on the collection of the user; None when there is none and none is to be made."""
@@ -209,22 +202,13 @@ class ChromaRecords(ABC):
                         raise
 
     def _find(self, name: str, make: bool) -> Any:
-        if make:
-            return self._chroma.get_or_create_collection(
-                name,
-                embedding_function=None,
-                configuration={
-                    "hnsw": {"space": "cosine", "sync_threshold": SYNC_THRESHOLD, "batch_size": SYNC_THRESHOLD}
-                },
-            )
-        try:
-            return self._chroma.get_collection(name, embedding_function=None)
-        except errors().NotFoundError:
-            return None
+        return new_collection(self._chroma, name) if make else find_collection(self._chroma, name)
 
-    def _rows(
-        self, user: str, keys: Sequence[str] | None, *, vectors: bool
-    ) -> Iterator[tuple[StoredRecord, FloatArray]]:
+    def _rows(self, user: str, keys: Sequence[str] | None, *, vectors: bool) -> Iterator[Row]:
+        """The user's records, all or those of ``keys``."""
+        return self._fetched(user, keys, vectors=vectors)
+
+    def _fetched(self, user: str, keys: Sequence[str] | None, *, vectors: bool) -> Iterator[Row]:
         include = ["metadatas", "embeddings"] if vectors else ["metadatas"]
         none = np.zeros(self._dimension, np.float32)
         starts: Sequence[int] = range(0, len(keys), self._batch) if keys is not None else [0]
@@ -233,7 +217,7 @@ class ChromaRecords(ABC):
             answer = self._on(user, lambda c, p=part: c.get(ids=p, include=include))
             if answer is None:
                 return
-            for row, metadata in enumerate(answer["metadatas"]):
+            for row, (key, metadata) in enumerate(zip(answer["ids"], answer["metadatas"], strict=True)):
                 if not metadata.get("record"):
                     continue  # overwritten by an erasure that was cut off before it deleted
                 if metadata.get("user") != user:
@@ -241,7 +225,7 @@ class ChromaRecords(ABC):
                 vector = none
                 if vectors and not metadata.get("bare"):
                     vector = np.asarray(answer["embeddings"][row], dtype=np.float32)
-                yield _record(metadata), vector
+                yield key, _record(metadata), vector
 
     def _overwrite_and_delete(self, collection: Any, keys: list[str]) -> int:
         """Put an empty record and a random vector in the place of each, then delete; Chroma's log is emptied on the
@@ -270,37 +254,64 @@ def chroma_failures() -> tuple[type[Exception], ...]:
     return (errors().ChromaError, httpx.HTTPError, OSError, ValueError, RuntimeError, KeyError)
 
 
-def root_metadata(embedder: str, dimension: int, generation: int, migrating: str = "") -> dict[str, Any]:
+def root_metadata(embedder: str, dimension: int, generation: int, *, cleanup: int = -1) -> dict[str, Any]:
+    """``cleanup``: a generation that is still to be dropped, -1 for none."""
     return {
         "embedder": embedder,
         "dimension": dimension,
         "layout": LAYOUT,
         "generation": generation,
-        "migrating": migrating,
+        "migrating": "",
+        "cleanup": cleanup,
     }
 
 
-def _root(client: Any) -> dict[str, Any] | None:
+def root_of(client: Any) -> dict[str, Any] | None:
+    """The metadata of the root collection, None when there is none."""
+    root = find_collection(client, ROOT)
+    return None if root is None else dict(root.metadata or {})
+
+
+def find_collection(client: Any, name: str) -> Any:
+    """The collection, None when there is none."""
     try:
-        return dict(client.get_collection(ROOT, embedding_function=None).metadata or {})
+        return client.get_collection(name, embedding_function=None)
     except errors().NotFoundError:
         return None
 
 
-def _exists(client: Any, name: str) -> bool:
-    try:
-        client.get_collection(name, embedding_function=None)
-    except errors().NotFoundError:
-        return False
-    return True
+def new_collection(client: Any, name: str) -> Any:
+    """The collection of one user; made when missing."""
+    hnsw = {"space": "cosine", "sync_threshold": SYNC_THRESHOLD, "batch_size": SYNC_THRESHOLD}
+    return client.get_or_create_collection(name, embedding_function=None, configuration={"hnsw": hnsw})
 
 
-def _key(user: str, id_: str) -> str:
+def names_of(client: Any, generation: int) -> list[str]:
+    """Names of the users' collections of one generation, in order."""
+    found: list[str] = []
+    while page := client.list_collections(limit=1000, offset=len(found)):
+        found += [str(collection.name) for collection in page]
+    return sorted(name for name in found if name.startswith(f"u{generation}-"))
+
+
+def drop_generation(client: Any, generation: int) -> None:
+    """Drop the users' collections of a generation; 0 is the one collection of layout 1."""
+    names = names_of(client, generation) if generation else [OLD_ROOT]
+    for name in names:
+        with suppress(errors().NotFoundError):
+            client.delete_collection(name)
+
+
+def hash_of(user: str) -> str:
+    return hashlib.blake2b(user.encode(), digest_size=16).hexdigest()
+
+
+def key_of(user: str, id_: str) -> str:
     """Chroma's id of a record; it holds the user, so that it could not be met in another's collection either."""
     return hashlib.blake2b(json.dumps([user, id_]).encode(), digest_size=16).hexdigest()
 
 
-def _metadata(user: str, record: StoredRecord, bare: bool) -> dict[str, Any]:
+def metadata_of(user: str, record: StoredRecord, *, bare: bool) -> dict[str, Any]:
     """Always the same fields: Chroma merges metadata on upsert, so a field once there would stay."""
     text = json.dumps([record.id, record.body, dict(record.tags)], allow_nan=False)
     return {"user": user, "record": text, "bare": bare}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.memory.chroma_client import server_client
-from convrec.memory.chroma_records import ChromaRecords, _root
+from convrec.memory.chroma_records import ChromaRecords, root_of
 
 
 class ChromaServerStore(ChromaRecords):
@@ -28,8 +28,8 @@ class ChromaServerStore(ChromaRecords):
         MissingExtraError: chromadb is not installed.
     """
 
-    def __init__(self, url: str, embedder: Embedder, *, generation: int | None = None) -> None:
-        super().__init__(embedder, f"The preference store at {url}", generation=generation)
+    def __init__(self, url: str, embedder: Embedder) -> None:
+        super().__init__(embedder, f"The preference store at {url}")
         self._lock = threading.Lock()
         self._closed = False
         try:
@@ -65,9 +65,7 @@ class ChromaServerStore(ChromaRecords):
 
     def _check_root(self) -> None:
         """Another process may have migrated the store, or be about to: then nothing is written here any more."""
-        if self._building:
-            return
-        root = _root(self._chroma)
+        root = root_of(self._chroma)
         if root is None or self._checked_root(root) != self._generation:
             raise MemoryStoreError(f"{self._name} was migrated meanwhile. Start this program again")
 

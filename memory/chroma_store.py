@@ -8,16 +8,24 @@ the log's threshold is set to its least value, a record is overwritten before it
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.memory.chroma_client import errors, folder_client
 from convrec.memory.chroma_files import ChromaFiles
-from convrec.memory.chroma_records import ChromaRecords
+from convrec.memory.chroma_records import ChromaRecords, Row, T
+
+log = logging.getLogger(__name__)
+
+CACHED_USERS = 256
+"""Users whose records are kept in memory once read, about 200 KiB each at 100 records."""
 
 
 class ChromaStore(ChromaRecords):
@@ -36,8 +44,8 @@ class ChromaStore(ChromaRecords):
         MissingExtraError: chromadb is not installed.
     """
 
-    def __init__(self, path: Path, embedder: Embedder, *, generation: int | None = None) -> None:
-        super().__init__(embedder, f"The preference store {path}", generation=generation)
+    def __init__(self, path: Path, embedder: Embedder) -> None:
+        super().__init__(embedder, f"The preference store {path}")
         errors()
         self._files = ChromaFiles(path)
         self._change = threading.RLock()
@@ -46,18 +54,27 @@ class ChromaStore(ChromaRecords):
         self._call = threading.RLock()
         self._closed = False
         self._seen = -1
+        self._cache: OrderedDict[str, dict[str, Row]] = OrderedDict()
         with self._reported(f"cannot be opened. If it is damaged, move {path} away: a new one is made"):
             self._files.prepare()
             with self._files.exclusive():
                 self._open()
-                if self._files.compaction_owed:
-                    self._files.compact()
+                self._blank_unused()
+                if self._files.compaction_owed and (problem := self._files.compact()):
+                    log.warning("%s still holds erased text; it could not be compacted: %s", path, problem)
 
     def close(self) -> None:
         with self._change, self._call:
             if not self._closed:
                 self._closed = True
+                self._blank_unused()
                 self._shut()
+
+    def _blank_unused(self) -> None:
+        try:
+            self._files.blank_unused()
+        except OSError as error:
+            log.warning("unused room of the index files may hold pieces of texts: %s", error)
 
     def _open(self) -> None:
         """Open Chroma as the files are now; the caller keeps other processes from writing."""
@@ -71,7 +88,29 @@ class ChromaStore(ChromaRecords):
             client.close()
             raise
 
+    def _rows(self, user: str, keys: Sequence[str] | None, *, vectors: bool) -> Iterator[Row]:
+        """From memory, when they were read since the last change: a request asks several times."""
+        with self._call:
+            mine = self._cache.get(user)
+            if mine is None:
+                mine = {row[0]: row for row in self._fetched(user, None, vectors=True)}
+                self._cache[user] = mine
+                while len(self._cache) > CACHED_USERS:
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end(user)
+        return iter([mine[key] for key in keys if key in mine] if keys is not None else list(mine.values()))
+
+    def _on(self, user: str, act: Callable[[Any], T], *, make: bool = False) -> T | None:
+        if make:
+            with self._call:
+                try:
+                    return super()._on(user, act, make=make)
+                finally:
+                    self._cache.pop(user, None)
+        return super()._on(user, act, make=make)
+
     def _shut(self) -> None:
+        self._cache.clear()
         if self._chroma is not None:
             self._chroma.close()
             self._chroma = None
@@ -115,9 +154,12 @@ class ChromaStore(ChromaRecords):
             self._refuse_closed()
             yield
 
-    def _overwrite_and_delete(self, collection: object, keys: list[str]) -> int:
+    def _overwrite_and_delete(self, collection: Any, keys: list[str]) -> int:
         self._files.owe_compaction()
-        return super()._overwrite_and_delete(collection, keys)
+        try:
+            return super()._overwrite_and_delete(collection, keys)
+        finally:
+            self._cache.clear()
 
     def _erase_traces(self, user: str) -> None:
         with self._reported("cannot be written"):
