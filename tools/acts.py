@@ -24,7 +24,11 @@ _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
             "cast",
         ),
         (r"\bwhen (?:was|did|is)\b|\b(?:what|which) year\b|\bhow old is\b|\brelease date\b", Role.YEAR),
-        (r"\bhow long\b|\brun(?:ning)? ?time\b|\bhow many (?:minutes|hours)\b", Role.DURATION),
+        (
+            r"\bhow long\b|\bhow short\b|\bwhich\b.*\b(?:is|are) (?:the )?(?:shortest|longest|shorter|longer)\b|"
+            r"\brun(?:ning)? ?time\b|\bhow many (?:minutes|hours)\b",
+            Role.DURATION,
+        ),
         (r"\b(?:what|which) genres?\b|\bwhat kind of (?:film|movie) is\b|\bis it (?:a|an) \w+\?", Role.CATEGORY),
         (
             r"\bis it (?:\w+ )?(?:scary|violent|funny|sad|romantic|gory|creepy|dark)\b|\bhow (?:scary|violent) is\b",
@@ -33,13 +37,15 @@ _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
         (r"\b(?:what|which) languages?\b|\bis it in english\b", Role.LANGUAGE),
         (r"\bwhere (?:was|is) (?:it|that|this) (?:made|from|filmed)\b|\b(?:what|which) country\b", Role.COUNTRY),
         (
-            r"\bwhat(?:'?s| is) (?:it|that|this)? ?rated\b|\bage rating\b|\bcertificate\b|"
+            r"\bwhat(?:'?s| is) (?:it|that|this)? ?rated\b|\bis (?:it|that|this) rated\b|\bage rating\b|"
+            r"\bcertificate\b|"
             r"\bis (?:it|that|this) (?:\w+ )?(?:ok|okay|suitable|safe|appropriate|fine) for\b|"
             r"\bis it (?:\w+ )?(?:scary|violent)\b",
             Role.CERTIFICATE,
         ),
         (
-            r"\bis (?:it|that|this) (?:any )?good\b|"
+            r"\b(?:is|was|are) (?:it|that|this) (?:any |really |actually )?(?:good|worth)\b|\bhow good (?:is|"
+            r"was) (?:it|that|this)\b|"
             r"\b(?:reviews|critics|score|rotten tomatoes)\b.*\?|\bwell reviewed\?",
             Role.QUALITY,
         ),
@@ -57,7 +63,7 @@ _TELL = re.compile(
 )
 _HAVE = re.compile(
     r"\b(?:do you (?:have|know)|have you (?:got|heard of)|"
-    r"is .{1,60} in (?:the|your) (?:catalog(?:ue)?|list|database))\b"
+    r"is .{1,60} in (?:the|your) (?:catalog(?:ue)?|list|database)|is there)\b"
 )
 _POLITE = r"\b[\s\w,!.']{0,25}\W*$"
 _SMALL_TALK: tuple[tuple[re.Pattern[str], Act], ...] = (
@@ -73,7 +79,12 @@ _SMALL_TALK: tuple[tuple[re.Pattern[str], Act], ...] = (
 )
 _PROFILE = re.compile(
     r"\bwhat (?:do|have) you (?:know|remember|learn(?:ed|t)|believe|think)(?: \w+)? about me\b|"
-    r"\b(?:show|list) my (?:profile|preferences|likes)\b"
+    r"\b(?:show|list|see|view)(?: me)? (?:all )?(?:of )?my (?:profile|preferences|likes|dislikes|tastes?|"
+    r"instructions|rules|data)\b|"
+    r"\bwhat (?:do|have) i (?:told you|said|say|like)\b(?!.*\?\s*\w)|\bwhat (?:are|is) my (?:preferences|tastes?|"
+    r"profile|rules)\b|"
+    r"\b(?:what|which)\b.{0,40}\b(?:do|did|have) you (?:remember(?:ed)?|know|stored?|saved?)\b.{0,12}$|"
+    r"\bdo you remember (?:what|anything|me)\b"
 )
 _FORGET = re.compile(
     r"\b(?:forget|delete|erase|remove)\s+(?:that i\b|what i\b|everything(?:$|[.!?]|\s+(?:about|you|i)\b)|my\b|"
@@ -81,7 +92,9 @@ _FORGET = re.compile(
 )
 WISH = re.compile(
     r"\b(?:recommend|suggest|something|anything|find me|show me|looking for|in the mood|want (?:a|an|some|to watch)|"
-    r"give me|what (?:should|could|can) (?:i|we) watch)\b"
+    r"give me|(?:surprise|entertain|scare|amaze|thrill|cheer|move) (?:me|us)|what (?:should|could|can|do) (?:i|"
+    r"we) watch|"
+    r"pick (?:one|something|anything)|i(?:'d| would) (?:like|love)|i need|got any)\b"
 )
 MORE = re.compile(
     r"\b(?:anything|something|what|who|ones?|any(?:one)?) else\b|"
@@ -92,12 +105,19 @@ MORE = re.compile(
     r"\banother one\b|\belse by\b|\bany more\b"
 )
 _FOLLOW_UP = re.compile(r"\?|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b")
-_WHY = re.compile(r"^\W*(?:but |and )?why\b(?! don'?t| not\b)|\bwhy did you (?:recommend|pick|suggest|choose)\b")
+_WHY = re.compile(
+    r"^\W*(?:but |and |so |ok |hm+,? )?why\b(?! don'?t| not (?:try|watch|just)\b)|"
+    r"\bwhy (?:did you|have you) (?:recommend|pick|suggest|choose|chosen)|"
+    r"\bhow did you (?:come up with|choose|pick|get|select|find)\b|\bwhat made you (?:recommend|pick|suggest|choose)\b|"
+    r"\b(?:explain|justify) (?:this|that|these|those|your|the) (?:choices?|picks?|lists?|suggestions?|"
+    r"recommendations?)\b"
+)
 _REJECTS = re.compile(
     r"^\W*(?:no+|nah|nope|next|again|others?)?[\s,]*(?:not (?:that|this|those|these|it)(?: one| ones)?|"
     r"none of (?:those|these|them)|never ?mind(?: that)?|forget (?:it|that)|"
     r"i don'?t like (?:any|these|those)(?: of (?:them|these|those))?)?[\s,!.]*$"
 )
+_POLITE_END = re.compile(r"\b(?:pls|plz|please)\W*$")
 _QUESTION = re.compile(r"\?\s*$|^\W*(?:who|what|when|where|why|how|which|is|are|do|does|did|can|could)\b")
 _ABOUT_FILMS = re.compile(r"\b(?:movies?|films?|watch|mood|cinema)\b")
 
@@ -143,7 +163,8 @@ def classify(
         return "feedback", ()
     if conditions or target or person_of or wish or people or MORE.search(low):
         return "recommend", ()
-    narrows = running and not _QUESTION.search(low)
+    narrows = running and (not _QUESTION.search(low) or re.match(r"\W*any\b", low) is not None)
+    narrows = narrows or _POLITE_END.search(low) is not None
     return (
         "recommend" if query and (narrows or _ABOUT_FILMS.search(low) or _names_items(low, schema)) else "other"
     ), ()

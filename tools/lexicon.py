@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convrec.tools.lexicon_words import FUNCTION_WORDS as FUNCTION_WORDS
+
 CATEGORY_WORDS: dict[str, tuple[str, ...]] = {
     # word or phrase (folded) -> category names (folded), all of which are meant
     "scary": ("horror",),
+    "scare me": ("horror",),
     "creepy": ("horror",),
     "slasher": ("horror",),
     "zombie": ("horror",),
@@ -63,9 +66,15 @@ CATEGORY_WORDS: dict[str, tuple[str, ...]] = {
 }
 """Synonyms. A category's own name and its plain plural are always understood and need no entry."""
 
-NOT_CATEGORY_ALONE = frozenset({"family", "music", "history", "sport", "war", "adventure", "short", "news"})
+NOT_CATEGORY_ALONE = frozenset({"family", "music", "history", "sport", "war", "short", "news"})
 """Category names that are everyday words too: they count when a noun for the item follows ("war films"), after "a/an"
 with such a noun near, or in a list with another category."""
+
+NARROWER = frozenset(
+    "zombie slasher heist mafia gangster detective whodunit whodunnit anime superhero bollywood noir".split()  # noqa: SIM905
+)
+"""Words that name less than the category they imply: they are searched for beside it, and denying one does not deny
+the category."""
 
 ALTERNATIVES = frozenset({"detective"})
 """Synonyms whose categories are alternatives, not all required."""
@@ -193,7 +202,8 @@ CHILD_PHRASES = (
     r"for the whole family",
     r"(?:safe|suitable|ok|okay|appropriate|good|fine) for (?:an? |my |our )?"
     r"(?:\d{1,2}[- ]?(?:year|yr)s?[- ]?olds?|kids?|child(?:ren)?)",
-    r"(?:an? |my |our )?\d{1,2}[- ]years?[- ]olds?",
+    r"(?:an? |my |our )?\d{1,2}[- ](?:years?|yrs?)[- ]olds?",
+    r"\bkids are \d",
 )
 """Phrases that say children are watching (on the lower-cased text)."""
 
@@ -202,28 +212,6 @@ VIOLENT_CATEGORIES = ("Horror", "War", "Action")
 ADULT_CERTIFICATES = ("R", "NC-17", "X")
 CHILD_CERTIFICATES = ("G", "PG")
 MILD_CERTIFICATES = ("G", "PG", "PG-13")
-
-FUNCTION_WORDS = frozenset(
-    """
-    a about actor actors actress after again all also always am an and another any anything are as at be because
-    been before best big both boyfriend but by can cant cast child children could dad did different directed
-    director directors do does doing dont down each else enough even ever every everything family feel feeling few
-    film films find first for friends from fun genre genres get girlfriend give go going gonna good got great had
-    hard has have havent having he her here hers hey hi him his home hour hours how husband i id if ill im in into
-    is isnt it its ive just keep kids kind know last less lets like liked little ll long look looking lot love loved
-    made make many may maybe me mean mine minute minutes mom mood more most movie movies much mum must my need never
-    new newer next nice no nobody none nope not nothing now of off oh ok okay old older on once one only open or
-    other our out over own people perhaps play please pretty probably put quite rather re really recommend
-    recommendation recommendations right same saw say second see seen show similar simple since so some somebody
-    someone something sometimes soon sorry sort star starring stars still stuff style such suggest suggestion
-    suggestions sure take tell than thank thanks that thats the their them then there these they thing things think
-    third this those though time to today together tomorrow tonight too try two type under until up us ve very vibe
-    vibes want was watch watched watching way we weekend well went were what whatever when where which while who
-    whole why wife will with without won wont work would wouldnt written yeah year years yes yesterday yet you your
-    yours
-    """.split()  # noqa: SIM905 - a list of 300 quoted words is harder to read
-)
-"""Words that never make a title by themselves in running text, nor a search query."""
 
 
 @dataclass(frozen=True, slots=True)

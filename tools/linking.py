@@ -17,6 +17,7 @@ from convrec.core.items import FloatArray
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue, NameHit
 from convrec.tools.lexicon import FUNCTION_WORDS, ORDINALS
+from convrec.tools.lexicon_words import STRAY_WORDS
 from convrec.tools.linking_people import PeopleLinker, PersonLink, fame, person_cue
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message, Token
@@ -63,14 +64,16 @@ _NOUN_AFTER = re.compile(r"\s*(?:movies?|films?|flicks?|stor(?:y|ies)|genre|come
 _QUOTED = re.compile(r"[\"“”«]([^\"“”«»]{1,80})[\"“”»]|(?<!\w)'([^']{2,80})'(?!\w)")
 _JUDGED = re.compile(
     r"(?: [\w']+){0,3} (?:was|is) (?:\w+ )?"
-    r"(?:great|amazing|awesome|good|fantastic|brilliant|boring|terrible|awful|bad|fun)\b"
+    r"(?:great|amazing|awesome|good|fantastic|brilliant|boring|terrible|awful|bad|fun|overrated|meh|"
+    r"one of my (?:\w+[- ])*favou?rites?|my favou?rite)\b"
 )
 _YEAR_AFTER = re.compile(r"\s*(?:\(\s*((?:18|19|20)\d\d)\s*\)|,?\s*(?:from |of )?((?:18|19|20)\d\d)\b)")
+_AFTER_NAME = re.compile(r"(?:like|as|to|loved|liked|hated|enjoyed|seen|saw|watched)\s+[A-Z][\w']+\s$")
 _SENTENCE_START = re.compile(r"(?:^|[.!?\n]\s*|[\"“]\s*)$")
 _NEVER_UNKNOWN = frozenset(
     """i netflix hulu amazon imdb hollywood bollywood oscar oscars christmas halloween monday tuesday wednesday thursday
-    friday saturday sunday january february march april june july august september october november december dvd tv
-    english america europe asia""".split()  # noqa: SIM905 - a word list
+    friday saturday sunday pg r g nc january february march april june july august september october november december
+    dvd tv english america europe asia""".split()  # noqa: SIM905 - a word list
 )
 
 
@@ -181,8 +184,11 @@ class Linker:
                     taken.append((token.start, token.end))
         for start, end in self._unlinked(message, taken, titles):
             fuzzy = self._fuzzy(message, start, end)
+            token = next(t for t in message.tokens if t.start >= start)
             if fuzzy:
                 titles.append(fuzzy)
+            elif token.end == end and (surname := self.people.famous(message, token)):
+                people.append(surname)  # "who else is like Tarantino"
             else:
                 unknown.append(self._unknown(message, start, end))
             taken.append((start, end))
@@ -282,13 +288,19 @@ class Linker:
             return False
         if len(content) >= 3 or (len(tokens) >= 4 and len(content) >= 2):
             return True
+        if capital and at_start and (_JUDGED.match(low, end) or (low[end : end + 1] == "?" and low[end + 1 :].strip())):
+            return fame >= WELL_KNOWN_PHRASE or len(content) >= 2  # "Moon is one of my favourites", "Argo? Boring"
         if capital and (not at_start or cued or (len(tokens) >= 2 and len(content) >= 2)):
             whole = not (low[end : end + 1] == " " and text[end + 1 : end + 2].isupper())
+            if _AFTER_NAME.search(text[:start]) and len(tokens) == 1:
+                return False  # "Island" in "like Shuter Island"
             return whole or cued  # "Heat" inside "Heat Wave" is not the title
         if cued and bounded:
             return True
         if len(content) >= 2 and bounded and not _LEADS_IN.search(low[:start]):
             return fame >= WELL_KNOWN_PHRASE
+        if norm in STRAY_WORDS:
+            return False  # "lol"
         return at_start and bounded and len(message.tokens) == len(tokens)  # the whole message is a title
 
     def _in_chain(self, message: Message, start: int, before: list[TitleLink]) -> bool:

@@ -13,7 +13,7 @@ _YEAR = r"((?:18[89]|19\d|20\d)\d)"
 _DECADE = r"(?:(early|mid|late)[- ])?(?:the )?(?:\b((?:18|19|20)?\d0)'?s\b|(" + "|".join(DECADE_WORDS) + r")\b)"
 _NUMBER = r"(\d+(?:[.,]\d+)?|" + "|".join(SMALL_NUMBERS) + r")"
 _DURATION = re.compile(
-    rf"(?:\b{_NUMBER}(?: and a (half))?[ -]?(?:hours?|hrs?|h)\b"
+    rf"(?:\b{_NUMBER}(?: and a (half))?[ -]?(?:(?:hours?|hrs?|h)\b|h(?=\d{{2}}\b))"
     r"(?: ?(?:and )?(?:a (half)\b|(\d{1,2})(?: ?(?:minutes?|mins?|m)\b)?))?"
     r"|\b(half) an hour|(\d{2,3})[ -]?(?:minutes?|mins?|m)\b)"
 )
@@ -233,7 +233,8 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
     if re.search(r"\bshorter\b|\bless long\b", low):
         return [_duration(field, None, min(references) - 1 if references else SHORT_MINUTES, "shorter")]
     if re.search(
-        r"\bnot (?:too|so|very|that|overly) long\b|\btoo long\b|\bdon'?t want (?:anything|something) (?:too )?long\b",
+        r"\bnot (?:too|so|very|that|overly|as) long\b|\btoo long\b|\bdon'?t want (?:anything|"
+        r"something) (?:too )?long\b",
         low,
     ):
         return [
@@ -241,7 +242,7 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
                 field,
                 None,
                 min(references) - 1
-                if references and "too long" in low and "not too" not in low
+                if references and re.search(r"(?<!not )\btoo long\b|\bnot as long\b", low)
                 else NOT_TOO_LONG_MINUTES,
                 "not too long",
             )

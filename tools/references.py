@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from convrec.tools.lexicon import ORDINALS
+from convrec.tools.lexicon import ORDINALS, SMALL_NUMBERS
 from convrec.tools.linking import Links, TitleLink
 from convrec.tools.spans import Message
 
@@ -59,7 +59,12 @@ _ORDINAL = re.compile(
     rf"\b(?:the\s+)?({_ORDINAL_WORDS}|last|final)\s+"
     r"(?:one|film|movie|pick|option|suggestion|recommendation|title|choice)\b"
     rf"|\bthe\s+({_ORDINAL_WORDS})(?=\s*(?:$|[,.!?]|but\b|and\b|is\b|was\b|looks\b|sounds\b|instead\b))"
-    r"|(?:\bnumber\s+|\bno\.\s*|#)(\d{1,2})\b(?!\s*(?:%|percent|min|hour|year))"
+    r"|(?:\bnumber\s+|\bno\.\s*|#)(\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b(?!\s*(?:%|percent|min|hour|year))"
+)
+_COUNTED = "two|three|four|five|six|seven|eight|nine|ten"
+_SEVERAL = re.compile(
+    rf"\bthe\s+(first|last)\s+({_COUNTED}|\d)(?:\s+(?:ones|films|movies|picks|options))?\b(?!\s+(?:years|decades|hours|minutes))|"
+    r"\b(all)\s+(?:of\s+)?(?:these|those|them|the(?:se|m)? (?:films|movies)|five)\b|\b(?:them|these|those)\s+(all)\b"
 )
 _BACK = re.compile(
     r"\b(?:that|this)\s+(?:last\s+)?(?:one|film|movie)\b|\bthe\s+(?:last|previous)\s+(?:film|movie|one)\s+(?:you|i|we)\b|"
@@ -75,11 +80,17 @@ def find_references(masked: Message, focus: Focus) -> References:
     out: list[Pointer] = []
     spans: list[tuple[int, int]] = []
     unclear = ""
+    for m in _SEVERAL.finditer(masked.low) if focus.slate else ():
+        size = len(focus.slate) if m[3] or m[4] else min(_count(m[2]), len(focus.slate))
+        rows = focus.slate[-size:] if m[1] == "last" else focus.slate[:size]
+        out += [Pointer(row, masked.text[m.start() : m.end()], m.start()) for row in rows]
+        spans.append(m.span())
+    masked = masked.masked(spans)
     for m in _ORDINAL.finditer(masked.low):
         word = m[1] or m[2]
         if word == "last" and re.search(r"\bthat\s+$", masked.low[: m.start()]):
             continue  # "that last film" is what was talked about, not the end of the list
-        number = len(focus.slate) if word in ("last", "final") else int(m[3]) if m[3] else ORDINALS[word]
+        number = len(focus.slate) if word in ("last", "final") else _count(m[3]) if m[3] else ORDINALS[word]
         said = masked.text[m.start() : m.end()].strip()
         if 1 <= number <= len(focus.slate):
             out.append(Pointer(focus.slate[number - 1], said, m.start()))
@@ -94,6 +105,10 @@ def find_references(masked: Message, focus: Focus) -> References:
         if not _VERB_FIRST.match(back[0]):
             spans.append(back.span())
     return References(tuple(out), unclear, tuple(spans))
+
+
+def _count(word: str) -> int:
+    return int(word) if word.isdigit() else SMALL_NUMBERS[word]
 
 
 _BEFORE: tuple[tuple[re.Pattern[str], Polarity], ...] = (
@@ -122,11 +137,15 @@ _BEFORE: tuple[tuple[re.Pattern[str], Polarity], ...] = (
 )
 _VERDICT = r"^[^.;!?,]{0,12}\b(?:was|is|were|are) (?:\w+ )?"
 _LIKED_AFTER = re.compile(
-    _VERDICT + r"(?:great|amazing|awesome|good|fantastic|brilliant|excellent|perfect|fun|my favou?rite|lovely)\b|"
+    _VERDICT + r"(?:great|amazing|awesome|good|fantastic|brilliant|excellent|perfect|fun|my favou?rite|lovely|"
+    r"one of my (?:\w+[- ])*favou?rites?|(?:the|an?) (?:best|great|masterpiece|classic))\b|"
+    r"^,?\s*(?:which|that) (?:i|we) (?:really |both )?(?:loved|liked|enjoyed|adored)\b|"
     r"^[^.;!?]{0,20}\b(?:loved|liked|enjoyed) (?:it|them|both|that)\b"
 )
 _DISLIKED_AFTER = re.compile(
-    _VERDICT + r"(?:boring|terrible|awful|bad|dull|stupid|too (?:slow|long|violent|sad|scary))\b|"
+    _VERDICT + r"(?:boring|terrible|awful|bad|dull|stupid|meh|overrated|too (?:\w+))\b|"
+    r"^\W{0,3}(?:meh|yuck|ugh)\b|^[^.;!]{0,20}\b(?:a )?waste of (?:my )?time\b|"
+    r"^,?\s*(?:which|that) (?:i|we) (?:really |both )?(?:hated|disliked|didn'?t like)\b|"
     r"^[^.;!?]{0,20}\b(?:hated|disliked|didn'?t like) (?:it|them|both|that)\b"
 )
 _VERB_LIKE = re.compile(r"\b(?:i|we|they|he|she|really|both|also|wife|husband|kids?) like\s[^.;!?]*$")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from convrec.core.text import fold
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
-_CLAUSE_END = re.compile(r"(?<!\b\w)\.|[;:!?,\n]|(?<!anything )\bbut\b|\bjust\b|\bonly\b|\brather\b|\bpreferably\b")
+_CLAUSE_END = re.compile(
+    r"(?<!\b\w)\.|[;:!?,\n]|(?<!anything )\bbut\b|\bjust\b|\bonly\b|\brather\b|\bpreferably\b|"
+    r"\band (?=(?:came|comes|made|released|from|before|after|under|over|shorter|longer)\b)"
+)
+_HEDGE = (
+    r"(?:maybe|perhaps|preferably|ideally|possibly|bonus points?|if possible|would be (?:nice|great|a plus)|hopefully)"
+)
+_HEDGED_BEFORE = re.compile(rf"\b{_HEDGE}\b[^.;!?,]*$")
+_HEDGED_AFTER = re.compile(rf"\s*(?:movies?|films?)?,?\s*\b{_HEDGE}\W*(?:$|[.;!?,])")
 _LIST_GAP = re.compile(
     r"\s*(?:films?|movies?|ones?|stuff)?\s*(,\s*n?or|n?or|/|,)\s*(?:(?:an?|any|the|from|more|by|with)\s+)*"
 )
@@ -17,8 +26,8 @@ NEGATION = re.compile(
     r"(?:\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?: for)?\b|\bavoid(?:ing)?\b|\bnever\b(?! ?mind)|"
     r"\bhates?\b|"
     r"\bdisliked?\b|\bdislikes\b|\bdon'?t\b|\bdoesn'?t\b|\bisn'?t\b|\baren'?t\b|\banything but\b|"
-    r"\bother than\b|\bcan'?t stand\b|\bcannot stand\b|\b(?:sick|tired) of\b|\benough\b|\bskip\b|\bno more\b|"
-    r"\bnon[- ])[\s-]*(?:[\w'’-]+\s+){0,3}$"
+    r"\bother than\b|\bcan'?t stand\b|\bcannot stand\b|\b(?:sick|tired) of\b|\benough\b|\bskip\b|\bno more\b)"
+    r"[\s-]*(?:[\w'’-]+\s+){0,3}$|\bnon[- ]$"
 )
 
 
@@ -68,9 +77,18 @@ class Message:
         gap = _LIST_GAP.fullmatch(self.low[previous_end:start])
         return gap is not None and (gap[1] != "," or _LIST_GOES_ON.match(self.low, end) is not None)
 
+    def hedged(self, start: int, end: int) -> bool:
+        """Whether what stands at ``start:end`` is a preference rather than a condition: "ideally funny"."""
+        return bool(_HEDGED_BEFORE.search(self.low[:start]) or _HEDGED_AFTER.match(self.low, end))
+
     def negated(self, position: int) -> bool:
         """Whether what stands at ``position`` is denied by a word at most four words earlier in its clause."""
         return NEGATION.search(self.clause_before(position)) is not None
+
+
+def adjacent(message: Message, window: tuple[Token, ...]) -> bool:
+    """Whether only spaces or hyphens stand between the tokens."""
+    return all(re.fullmatch(r"[\s-]+", message.low[a.end : b.start]) is not None for a, b in pairwise(window))
 
 
 def _tokens(text: str) -> tuple[Token, ...]:

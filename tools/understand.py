@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from convrec.core.text import fold
 from convrec.tools.acts import MORE, WISH, Act, classify
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.lexicon import FUNCTION_WORDS, SMALL_NUMBERS
+from convrec.tools.lexicon import FUNCTION_WORDS, NARROWER, SMALL_NUMBERS
+from convrec.tools.lexicon_words import STRAY_WORDS
 from convrec.tools.linking import Linker, Links, UnknownTitle
 from convrec.tools.linking_people import PersonLink
 from convrec.tools.predicates import AnyOf, Condition, Expr, Not, Op, Test
@@ -18,6 +19,7 @@ from convrec.tools.read_numbers import YearContext
 from convrec.tools.references import Focus, Mention, Pointer, Polarity, find_mentions, find_references
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message
+from convrec.tools.spelling import Spelling
 
 MOST_WANTED = 20
 """Items given at most in one answer."""
@@ -75,25 +77,21 @@ _THIRD_PERSON = re.compile(
 )
 _CONTINUES = re.compile(
     r"^\W*(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
-    r"ok(?:ay)?,? but|something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
+    r"ok(?:ay)?,? but|in|from|with|by|under|before|after|since|between|any with|those are|these are|even|"
+    r"something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
     r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
     r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|show me more|more like|i (?:always|never)|please no|can you make)\b"
 )
 _TAKES_BACK = re.compile(r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\bscratch that\b")
+_CLAUSE = re.compile(r"[.;:!?,\n]|\bbut\b|\binstead\b|\band\b|\bi(?:'d)? (?:want|rather|prefer)\b")
 _COUNT = re.compile(
     r"(?:\b(?:just|only|exactly)\s+(one|a single)\b(?!\s+(?:from|by|with|that)\b)|\btop\s+(\d{1,2})\b|"
-    r"\b(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s+(?:more\s+|good\s+|other\s+|different\s+)*(?:[a-z-]+\s+)?"
+    r"(?<![-\w])(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s+(?:more\s+|good\s+|other\s+|different\s+)*(?:[a-z-]+\s+)?"
     r"(?:films?|movies?|comed\w+|thrillers?|westerns?|dramas?|horrors?|suggestions?|recommendations?|options?|picks?)\b)"
 )
 _DENIES = re.compile(r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|hate|avoid)\b")
 _ASKS_NAME = re.compile(r"\bwho\b|\bwho'?s\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")
-_SEARCH_STOP = FUNCTION_WORDS | frozenset(
-    "loved liked enjoyed hated seen watched saw really maybe bit little kinda sort movie film something anything "  # noqa: SIM905
-    "newer older "
-    "less more funnier darker lighter shorter longer violent similar feel recent rated haven mentioned list already "
-    "plot sci fi hour minutes mood amazing looks come halloween thx bye pls plz lol hate hates loves actually instead "
-    "somthing sumthing start flick nah yeah blah fine surprise favourite favorite number top ten kinds kind".split()
-)
+_SEARCH_STOP = FUNCTION_WORDS | STRAY_WORDS
 
 
 @dataclass(slots=True)
@@ -103,17 +101,19 @@ class Understander:
     catalogue: Catalogue
     reader: ConditionReader = field(init=False)
     linker: Linker = field(init=False)
+    spelling: Spelling = field(init=False)
     _nouns: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         schema = self.catalogue.schema
         self._nouns = frozenset({fold(schema.item_noun), fold(schema.item_noun_plural)})
         self.reader = ConditionReader(self.catalogue)
+        self.spelling = Spelling(self.catalogue)
         self.linker = Linker(self.catalogue, self.reader.reserved_words())
 
     def read(self, text: str, focus: Focus) -> Understanding:
         """Read one message of a user. ``focus`` is what the conversation has been about."""
-        message = Message.of(text)
+        message = Message.of(self.spelling.correct(text))
         links = self.linker.link(message)
         masked = message.masked(links.spans())
         pointed = find_references(masked, focus)
@@ -123,21 +123,20 @@ class Understander:
         person_of, person_unknown = self._person_of(message, links, pointed.pointers)
         references = tuple(m.row for m in mentions if m.polarity in ("liked", "like")) or focus.references
         context = self._year_context(references or focus.slate or (() if focus.last is None else (focus.last,)))
+        taken_back, rest = _taken_back(rest)
+        dropped = self.reader.read(taken_back, context) if taken_back is not None else []
         conditions = self.reader.read(rest, context)
         conditions += self._people_conditions(message, links.people)
         if (same := self._same_person(masked, focus)) is not None:
             conditions.append(same)
         query = _query(rest, conditions, self._nouns)
-        dropped: list[Condition] = []
-        if _TAKES_BACK.search(masked.low):
-            conditions, dropped, query = [], conditions, ""
         act, asked = classify(
             _with_it(message, links, pointed.spans),
             self.catalogue.schema,
-            target=bool(mentions or links.unknown),
+            target=bool(mentions or links.unknown or pointed.unclear),
             takes_back=bool(dropped),
             opinion=any(m.polarity in ("liked", "disliked", "seen") for m in mentions),
-            conditions=bool(conditions),
+            conditions=bool(conditions) and not _about_something_else(masked.low, conditions, self._nouns),
             person_of=person_of is not None or person_unknown,
             people=bool(links.people),
             query=query,
@@ -159,7 +158,7 @@ class Understander:
             asked_fields=asked,
             person_of=person_of,
             person_of_unknown=person_unknown,
-            continues=bool(dropped)
+            continues=(bool(dropped) and not conditions)
             or _continues(masked, mentions, conditions, person_of is not None, query, self._category_fields()),
             dropped=tuple(dropped),
             count=_count(masked.low),
@@ -192,7 +191,7 @@ class Understander:
         out: list[Condition] = []
         ends: list[int] = []
         for person in people:
-            condition = self._person_condition(person)
+            condition = self._person_condition(person, message.hedged(person.start, person.end))
             if out and re.fullmatch(r"\s*(?:,\s*)?or (?:by |with )?", message.low[ends[-1] : person.start]):
                 previous = out.pop()
                 either = AnyOf((_inner(previous.expr), self._has(person)))
@@ -207,13 +206,13 @@ class Understander:
         tests: tuple[Expr, ...] = tuple(Test(name, Op.ANY, (person.name,)) for name in person.fields)
         return tests[0] if len(tests) == 1 else AnyOf(tests)
 
-    def _person_condition(self, person: PersonLink) -> Condition:
+    def _person_condition(self, person: PersonLink, hedged: bool) -> Condition:
         spec = self.catalogue.schema.field(person.fields[0])
         how = spec.spoken if spec and len(person.fields) == 1 else "with or by"
         label, slot, expr = f"{how} {person.name}", f"person:{fold(person.name)}", self._has(person)
         if person.negative:
             return Condition(Not(expr), f"not {label}", slot, True, said=person.said)
-        return Condition(expr, label, slot, said=person.said)
+        return Condition(expr, label, slot, said=person.said, hard=not hedged)
 
     def _person_of(
         self, message: Message, links: Links, pointers: Sequence[Pointer]
@@ -251,6 +250,24 @@ class Understander:
         start = "direct" if word.startswith(("direct", "film", "maker", "person")) else "cast"
         start = "writ" if word.startswith("writ") else start
         return next((f.name for f in people if f.name.startswith(start)), people[0].name)
+
+
+def _about_something_else(low: str, conditions: Sequence[Condition], nouns: frozenset[str]) -> bool:
+    """A question of fact that merely holds a year: "who won the cup in 2010?"."""
+    numbers = all(any(ch.isdigit() for ch in c.said) for c in conditions)
+    asks = re.match(r"\W*(?:who|when|where|how (?:much|many)|what (?:is|was|are|were))\b", low) is not None
+    return numbers and asks and not (nouns & set(low.split())) and "watch" not in low
+
+
+def _taken_back(rest: Message) -> tuple[Message | None, Message]:
+    """The clause of "never mind the western" and the message without it; (None, all of it) when nothing is taken
+    back."""
+    m = _TAKES_BACK.search(rest.low)
+    if m is None:
+        return None, rest
+    ends = _CLAUSE.search(rest.low, m.end())
+    start, end = m.start(), ends.start() if ends else len(rest.low)
+    return rest.masked([(0, start), (end, len(rest.low))]), rest.masked([(start, end)])
 
 
 def _with_it(message: Message, links: Links, pointers: Sequence[tuple[int, int]]) -> str:
@@ -300,7 +317,8 @@ def _inner(expr: Expr) -> Expr:
 
 
 def _query(rest: Message, conditions: Sequence[Condition], nouns: frozenset[str]) -> str:
-    said = {word for c in conditions for word in fold(c.said).split()}
+    # What was read is explained, but for a word that says more than the category it was read as: "heist" for crime.
+    said = {word for c in conditions for word in fold(c.said).split()} - NARROWER
     # What follows a denial is not wished for: nothing "sad" is to be searched for after "nothing violent or sad".
     denial = _DENIES.search(rest.low)
     end = denial.start() if denial else len(rest.low)

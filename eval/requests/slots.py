@@ -113,7 +113,7 @@ def _group(slot: str) -> str:
     return "genres" if slot in KINDS | {"kinds"} else slot
 
 
-# -- what was read ------------------------------------------------------------------------------------------------------
+# -- what was read ---------------------------------------------------------------------------------------------------
 
 
 def of_reading(reading: Understanding, catalogue: Catalogue) -> list[Unit]:
@@ -139,8 +139,9 @@ def of_reading(reading: Understanding, catalogue: Catalogue) -> list[Unit]:
         "unclear": bool(reading.reference_unclear),
     }
     out += [Unit(name, frozenset({"True"})) for name, is_set in flags.items() if is_set]
-    # Only a recommendation searches for words.
-    if reading.act == "recommend" and (words := frozenset(fold(reading.query).split())):
+    # A critique that no column records ("darker") is a mood. Only a recommendation searches for words.
+    moods = " ".join(c.said for c in reading.conditions if c.source == "critique" and c.slot not in _CRITIQUES)
+    if reading.act == "recommend" and (words := frozenset(fold(f"{reading.query} {moods}").split())):
         out.append(Unit("mood", words))
     return out
 
@@ -169,8 +170,8 @@ def _of_condition(condition: Condition, catalogue: Catalogue) -> Iterator[Unit]:
     if isinstance(expr, Not):
         expr, negative = expr.part, True
     if condition.source == "critique":
-        if not condition.slot.endswith(" rating"):
-            yield Unit("critique", frozenset({_CRITIQUES.get(condition.slot, condition.slot)}))
+        if condition.slot in _CRITIQUES:
+            yield Unit("critique", frozenset({_CRITIQUES[condition.slot]}))
         return
     if condition.slot == "audience":
         yield Unit("audience", frozenset({"kids"}))

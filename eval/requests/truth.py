@@ -8,6 +8,10 @@ from convrec.core.items import Item
 from convrec.eval.requests.labels import LabelledRequest, Slots
 
 CHILD_RATINGS = frozenset({"G", "PG"})
+SOFT = frozenset(
+    "prefer kinds quality about unknown unclear asked count more refines standing mood".split()  # noqa: SIM905
+)
+"""Slots that no record can break."""
 NAMED = ("liked", "disliked", "seen")
 """What the user named like this is never to be recommended back."""
 
@@ -67,9 +71,7 @@ def _numbers(item: Item, slots: Slots) -> Iterator[str]:
 
 def has_hard(request: LabelledRequest) -> bool:
     """Whether anything of it can be broken at all."""
-    soft = {"prefer", "kinds", "quality", "about", "unknown", "unclear", "asked", "count", "more", "refines", "standing",
-            "mood"}  # fmt: skip
-    return any(set(slots.model_dump(exclude_defaults=True)) - soft for slots in (request.slots, request.in_force))
+    return any(set(slots.model_dump(exclude_defaults=True)) - SOFT for slots in (request.slots, request.in_force))
 
 
 def violations(request: LabelledRequest, slate: Sequence[Item], shown: Sequence[Item]) -> list[str]:

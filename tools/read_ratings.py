@@ -1,0 +1,125 @@
+"""Age ratings, praise and fame, read by rule."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from convrec.tools.catalogue import Catalogue
+from convrec.tools.predicates import Condition, Expr, Not, Op, Test
+from convrec.tools.schema import Role
+from convrec.tools.spans import Message
+
+GOOD_SCORE = 80
+"""What "highly rated" means on a 0-100 quality field."""
+_CERTIFICATE = re.compile(
+    r"\b(?i:(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R))\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|"
+    r"\b(PG-?13|NC-?17|PG)\b"
+)
+_NOT_ABOVE = re.compile(r"\b(?:nothing|not|no|never) (?:\w+ )?(?:above|over|higher than|stricter than|beyond|past)\s+$")
+_SCORE = re.compile(
+    r"\b(?:at least|over|above|minimum(?: of)?|more than)\s+(\d{2,3})\s*(?:%|percent)|"
+    r"\b(?:scores?|ratings?|rated|critics|rotten tomatoes|metacritic)\s+(?:is |are |of |from |score |rating )*"
+    r"(?:at least|over|above|higher than|better than|more than|minimum(?: of)?|>=?)\s*(\d{2,3})\b"
+)
+_LISTED = re.compile(r"\s*(?:,|/|or|and|,\s*or)\s*$")
+_OR_LOWER = re.compile(
+    r"\s*(?:-?rated)?\s*(?:or (?:lower|below|under|less|milder|younger)|max(?:imum)?|at most|and (?:below|under))"
+)
+
+
+@dataclass(slots=True)
+class RatingReader:
+    """Reads ratings for one catalogue: only what its schema has."""
+
+    catalogue: Catalogue
+    _marks: tuple[int, int] | None = field(init=False, default=None)
+
+    def certificates(self, message: Message) -> list[Condition]:
+        """Age ratings: "rated PG", "PG-13 or lower", "nothing rated R"."""
+        spec = self.catalogue.schema.by_role(Role.CERTIFICATE)
+        if spec is None or not spec.ordered:
+            return []
+        out: list[Condition] = []
+        end = -1
+        for m in _CERTIFICATE.finditer(message.text):
+            value = (m[1] or m[2] or m[3]).upper().replace("PG13", "PG-13").replace("NC17", "NC-17")
+            if value not in spec.ordered or not message.low[m.start() : m.end()].strip():
+                continue
+            rank = spec.ordered.index(value)
+            before = message.low[: m.start()]
+            up_to = re.search(r"\b(?:up to|at most|max|no higher than)\s+$", before) or _NOT_ABOVE.search(before)
+            if _OR_LOWER.match(message.low[m.end() :]) or up_to:
+                milder = spec.ordered[: rank + 1]
+                out.append(Condition(Test(spec.name, Op.ANY, milder), f"rated {value} or milder", spec.name, said=m[0]))
+            elif message.negated(m.start()):
+                stricter = spec.ordered[rank:]
+                label = f"not rated {' or '.join(stricter)}"
+                out.append(
+                    Condition(Not(Test(spec.name, Op.ANY, stricter)), label, spec.name, negative=True, said=m[0])
+                )
+            else:
+                values: tuple[str, ...] = (value,)
+                if out and not out[-1].negative and end >= 0 and _LISTED.fullmatch(message.low[end : m.start()]):
+                    values = (*_values_of(out.pop()), value)  # "G or PG"
+                label = f"rated {' or '.join(values)}"
+                out.append(Condition(Test(spec.name, Op.ANY, values), label, spec.name, said=m[0]))
+                end = m.end()
+        return out
+
+    def quality(self, message: Message) -> list[Condition]:
+        """Praise and fame: "acclaimed", "score above 85", "hidden gems"."""
+        schema, low = self.catalogue.schema, message.low
+        out: list[Condition] = []
+        if spec := schema.by_role(Role.QUALITY):
+            floor: int | None = None
+            if m := _SCORE.search(low):
+                floor = min(int(m[1] or m[2]), 100)
+            elif m := re.search(
+                r"\b(?:highly|highest|top|best|well)[- ](?:rated|reviewed|regarded|received)\b|"
+                r"\b(?:critically )?acclaimed\b|"
+                r"\b(?:great|good|excellent) reviews\b|\bcritics (?:loved|liked)\b|\bmasterpieces?\b",
+                low,
+            ):
+                floor = GOOD_SCORE
+            if floor is not None and m is not None:
+                floor = self._on_scale(spec.name, floor)
+                label = f"{spec.spoken} of at least {floor}{spec.unit}"
+                out.append(Condition(Test(spec.name, Op.GE, (floor,)), label, spec.name, said=m[0]))
+        if spec := schema.by_role(Role.POPULARITY):
+            m = re.search(r"\b(?:popular|famous|well[- ]known|blockbusters?|mainstream|big hits?)\b", low)
+            well_known = m is not None
+            denied = m is not None and message.negated(m.start())
+            m = m or re.search(
+                r"\b(?:hidden gems?|obscure|lesser[- ]known|under the radar|underrated|overlooked)\b", low
+            )
+            if m is not None:
+                median, top_fifth = self._popularity_marks(spec.name)
+                if well_known and not denied:
+                    known: Expr = Test(spec.name, Op.GE, (top_fifth,))
+                    out.append(Condition(known, "well known", spec.name, said=m[0], hard=False))
+                else:
+                    little: Expr = Test(spec.name, Op.LE, (median,))
+                    out.append(Condition(little, "little known", spec.name, said=m[0], hard=False))
+        return out
+
+    def _on_scale(self, field_name: str, percent: int) -> int:
+        """``percent`` on the field's own scale: 80 stays 80 on 0-100 and is 4 on 0-5."""
+        values = self.catalogue.numeric(field_name)
+        top = float(np.nanmax(values)) if np.isfinite(values).any() else 100.0
+        scale = next((limit for limit in (1, 5, 10, 100) if top <= limit), top)
+        return round(percent * scale / 100)
+
+    def _popularity_marks(self, field_name: str) -> tuple[int, int]:
+        """The median and the 80th percentile of the popularity field; worked out once."""
+        if self._marks is None:
+            values = self.catalogue.numeric(field_name)
+            known = values[np.isfinite(values)]
+            median, top = np.percentile(known, [50, 80]) if len(known) else (0.0, 0.0)
+            self._marks = int(median), int(top)
+        return self._marks
+
+
+def _values_of(condition: Condition) -> tuple[str, ...]:
+    return tuple(str(value) for value in condition.expr.values) if isinstance(condition.expr, Test) else ()
