@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import demo_agent
@@ -15,6 +16,7 @@ import pytest
 from convrec.agent.llm.scripted import scripted
 from convrec.core.errors import LLMUnavailable, RequestError
 from convrec.core.settings import load_settings
+from convrec.eval.commands import app as eval_app
 from convrec.eval.report import markdown
 from convrec.eval.run_folder import RunFolder, run_config
 from convrec.eval.sim import runner
@@ -29,6 +31,7 @@ from convrec.eval.subject import LocalSubject, Reply
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.schema import FILM_SCHEMA
 from sim_parts import PLAIN, film, rng, tastes
+from typer.testing import CliRunner
 
 
 @dataclass
@@ -314,3 +317,39 @@ class TestFigures:
         assert "plain/2: out of turns" in text
         assert "would take" in text
         assert [record["case"] for record in worst(records)] == ["plain/2", "plain/1"]
+
+
+class TestCommand:
+    def call(self, *arguments: str) -> Any:
+        folder = demo_agent.demo_catalogue().folder
+        memory = {"store": "memory", "embedder": "hashing"}
+        settings = load_settings(home=folder.parents[1], memory=memory, catalogue=folder.name)
+        return CliRunner().invoke(eval_app, ["users", *arguments], obj=SimpleNamespace(settings=settings))
+
+    def test_it_prints_json_and_goes_on_in_its_folder(self, tmp_path: Path) -> None:
+        asked = ("--dialogues", "2", "--turns", "2", "--tier", "none", "--persona", "plain,chatty", "--json")
+        first = self.call(*asked, "--out", str(tmp_path / "run"))
+        assert first.exit_code == 0, first.output
+        found = json.loads(first.stdout)
+        assert set(found["personas"]) == {"plain", "chatty"}
+        assert found["all"]["dialogues"] == 4
+        written = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+        again = self.call(*asked, "--out", str(tmp_path / "run"))
+        assert json.loads(again.stdout)["all"] == found["all"]
+        for name in ("run.json", "cases.jsonl", "cases_timings.jsonl", "metrics.json", "report.md", "report.html"):
+            assert (tmp_path / "run" / name).read_bytes() == written[name]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("--simulator", "psychic"), "scripted, target, chat, llm"),
+            (("--source", "nowhere"), "demo, redial"),
+            (("--persona", "nobody"), "comma-separated"),
+            (("--subject", "no.such.module:agent", "--tier", "none"), "cannot be imported"),
+            (("--source", "redial"), "convrec data fetch redial"),
+        ],
+    )
+    def test_wrong_input_is_named(self, arguments: tuple[str, ...], words: str) -> None:
+        result = self.call("--dialogues", "1", *arguments)
+        assert result.exit_code != 0
+        assert words in str(result.exception)

@@ -113,7 +113,7 @@ class _Maker:
         order = np.lexsort((np.arange(catalogue.size), known))
         self.fame = np.empty(catalogue.size)
         self.fame[order] = np.arange(catalogue.size) / max(catalogue.size - 1, 1)
-        anchors = np.flatnonzero(self.fame >= KNOWN_ENOUGH)
+        anchors = np.flatnonzero(self.fame >= KNOWN_ENOUGH).astype(np.int32)
         if not anchors.size:
             raise RequestError("source", "demo", f"Catalogue {catalogue.name!r} has no items.")
         self.anchors = anchors[:: -(-anchors.size // MAX_ANCHORS)]
