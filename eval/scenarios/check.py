@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from convrec.core.items import Item
 from convrec.eval.scenarios.model import Constraint, Scenario
-from convrec.eval.scenarios.verdicts import solutions
+from convrec.eval.scenarios.verdicts import Solver
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.schema import FieldType, Schema
 
@@ -22,7 +21,7 @@ class Counted:
     """After each turn, what was named by then left out."""
 
 
-def count(scenario: Scenario, items: Sequence[Item]) -> Counted:
+def count(scenario: Scenario, solver: Solver) -> Counted:
     """Count solutions by testing every record."""
     active: dict[str, Constraint] = {}
     named: set[str] = set()
@@ -32,18 +31,18 @@ def count(scenario: Scenario, items: Sequence[Item]) -> Counted:
             active.pop(name, None)
         active.update({name: scenario.constraint(name) for name in turn.say})
         named.update(turn.named)
-        per_turn.append(len(solutions(items, list(active.values()), named)))
+        per_turn.append(len(solver.solutions(list(active.values()), named)))
     kept_back = [c for c in scenario.constraints if c.reveal != "volunteer"]
-    goal = solutions(items, [*active.values(), *kept_back], named)
+    goal = solver.solutions([*active.values(), *kept_back], named)
     return Counted(per_turn[-1], len(goal), tuple(per_turn))
 
 
-def problems(scenario: Scenario, items: Sequence[Item], schema: Schema) -> list[str]:
+def problems(scenario: Scenario, solver: Solver, schema: Schema) -> list[str]:
     """What is wrong with one scenario on this catalogue, in words that name the field; [] when nothing is."""
-    out = [f"{scenario.id}: {text}" for text in _spellings(scenario, items, schema)]
+    out = [f"{scenario.id}: {text}" for text in _spellings(scenario, solver, schema)]
     if out:
         return out
-    counted = count(scenario, items)
+    counted = count(scenario, solver)
     for field_name in ("solutions", "goal_solutions"):
         stated, found = getattr(scenario, field_name), getattr(counted, field_name)
         if stated != found:
@@ -60,19 +59,19 @@ def problems(scenario: Scenario, items: Sequence[Item], schema: Schema) -> list[
 
 def check(scenarios: Iterable[Scenario], catalogue: Catalogue) -> list[str]:
     """Problems of all scenarios of this catalogue; [] when each has what it states."""
-    items = catalogue.items(catalogue.rows(None))
+    solver = Solver(catalogue.items(catalogue.rows(None)))
     return [
         text
         for scenario in scenarios
         if scenario.catalogue == catalogue.name
-        for text in problems(scenario, items, catalogue.schema)
+        for text in problems(scenario, solver, catalogue.schema)
     ]
 
 
-def _spellings(scenario: Scenario, items: Sequence[Item], schema: Schema) -> list[str]:
+def _spellings(scenario: Scenario, solver: Solver, schema: Schema) -> list[str]:
     out = []
     fields = {spec.name: spec for spec in schema.fields}
-    ids = {item.id for item in items}
+    ids = solver.solutions(())
     for turn in scenario.turns:
         out += [f"turns.named: no item {item_id!r}" for item_id in turn.named if item_id not in ids]
     for constraint in scenario.constraints:
@@ -88,11 +87,6 @@ def _spellings(scenario: Scenario, items: Sequence[Item], schema: Schema) -> lis
             if not numeric and (test.min is not None or test.max is not None):
                 out.append(f"{where}: {test.field} holds words; use any or none")
             if not numeric and (values := {*test.any, *test.none}):
-                have = {value for item in items for value in _values(item, test.field)}
-                out += [f"{where}: no item has {value!r} as {test.field}" for value in sorted(values - have)]
+                unknown = sorted(values - solver.spellings(test.field))
+                out += [f"{where}: no item has {value!r} as {test.field}" for value in unknown]
     return out
-
-
-def _values(item: Item, field_name: str) -> tuple[str, ...]:
-    value = item.fields.get(field_name)
-    return value if isinstance(value, tuple) else (value,) if isinstance(value, str) else ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ from convrec.core.text import fold
 from convrec.eval.scenarios.check import count, problems
 from convrec.eval.scenarios.load import write_file
 from convrec.eval.scenarios.model import Constraint, Policy, Scenario, Turn
-from convrec.eval.scenarios.verdicts import satisfies
+from convrec.eval.scenarios.verdicts import Solver
 from convrec.tools.catalogue import Catalogue
 
 PER_FAMILY = 4
@@ -52,48 +53,44 @@ class Draft:
 Maker: TypeAlias = Callable[["Source"], Draft | None]
 
 
-@dataclass(slots=True)
 class Source:
-    """What drafts are drawn from: the catalogue's records and a random generator."""
+    """What drafts are drawn from: the catalogue's records and a random generator, one per family."""
 
-    items: list[Item]
-    rng: random.Random
-    people: dict[str, list[str]] = field(init=False)
-    """Directors and actors of at least MIN_CREDITS films, by field."""
-    famous: list[Item] = field(init=False)
-    """Films that a user would name, each title once in the catalogue and of two words or more."""
-
-    def __post_init__(self) -> None:
+    def __init__(self, solver: Solver) -> None:
+        self.solver = solver
+        self.items = solver.items
+        self.rng = random.Random(0)  # noqa: S311 - set anew for each family
         self.people = {name: self._people(name) for name in ("directors", "cast")}
-        titles: dict[str, int] = {}
-        for item in self.items:
-            titles[fold(item.title)] = titles.get(fold(item.title), 0) + 1
-        self.famous = [
-            item
-            for item in self.items
-            if (item.number("reviews") or 0) >= FAMOUS
-            and titles[fold(item.title)] == 1
-            and 2 <= len(item.title.split()) <= 6
-            and item.title.replace(" ", "").isalpha()
-            and item.title.isascii()
-        ]
+        """Directors and actors of at least MIN_CREDITS films, by field."""
+        titles = Counter(fold(item.title) for item in self.items)
+        self.famous = [item for item in self.items if titles[fold(item.title)] == 1 and _is_famous(item)]
+        """Films that a user would name, each title once in the catalogue."""
 
     def _people(self, field_name: str) -> list[str]:
-        credits: dict[str, int] = {}
-        for item in self.items:
-            for person in item.tags(field_name):
-                credits[person] = credits.get(person, 0) + 1
+        credits = Counter(person for item in self.items for person in item.tags(field_name))
         return sorted(p for p, n in credits.items() if n >= MIN_CREDITS and len(p.split()) == 2 and p.isascii())
 
     def fitting(self, *constraints: Constraint) -> list[Item]:
         """Items that satisfy all of them."""
-        return [item for item in self.items if all(satisfies(item, c) for c in constraints)]
+        ids = self.solver.solutions(constraints)
+        return [item for item in self.items if item.id in ids]
 
     def known(self, items: list[Item], n: int) -> list[Item]:
         """``n`` of them that a user would name, drawn; fewer when there are not so many."""
         ids = {item.id for item in items}
         pool = [item for item in self.famous if item.id in ids]
         return self.rng.sample(pool, min(n, len(pool)))
+
+
+def _is_famous(item: Item) -> bool:
+    """Much reviewed, with a title of two words or more that reads as one."""
+    letters = item.title.replace(" ", "")
+    return (
+        (item.number("reviews") or 0) >= FAMOUS
+        and 2 <= len(item.title.split()) <= 6
+        and letters.isalpha()
+        and letters.isascii()
+    )
 
 
 def generate(catalogue: Catalogue, *, seed: int, per_family: int = PER_FAMILY) -> dict[str, list[Scenario]]:
@@ -104,16 +101,16 @@ def generate(catalogue: Catalogue, *, seed: int, per_family: int = PER_FAMILY) -
     """
     from convrec.eval.scenarios.families import FAMILIES  # noqa: PLC0415 - families import Source and Draft
 
-    items = catalogue.items(catalogue.rows(None))
+    source = Source(Solver(catalogue.items(catalogue.rows(None))))
     out: dict[str, list[Scenario]] = {}
     for family, maker in FAMILIES.items():
-        source = Source(items, random.Random(f"{seed}/{family}"))  # noqa: S311
+        source.rng = random.Random(f"{seed}/{family}")  # noqa: S311
         found: list[Scenario] = []
         for draft in _drafts(maker, source):
-            scenario = _counted(draft, family, f"{family}-{len(found) + 1:02d}", catalogue.name, items)
+            scenario = _counted(draft, family, f"{family}-{len(found) + 1:02d}", catalogue.name, source.solver)
             if scenario is None or any(s.what == scenario.what for s in found):
                 continue
-            if problems(scenario, items, catalogue.schema):
+            if problems(scenario, source.solver, catalogue.schema):
                 continue
             found.append(scenario)
             if len(found) == per_family:
@@ -145,7 +142,7 @@ def _drafts(maker: Maker, source: Source) -> Iterator[Draft]:
             yield draft
 
 
-def _counted(draft: Draft, family: str, name: str, catalogue: str, items: list[Item]) -> Scenario | None:
+def _counted(draft: Draft, family: str, name: str, catalogue: str, solver: Solver) -> Scenario | None:
     """The draft with its numbers, None when they do not fit."""
     nothing = draft.turns[-1].expect == "nothing"
     shell = Scenario(
@@ -159,7 +156,7 @@ def _counted(draft: Draft, family: str, name: str, catalogue: str, items: list[I
         solutions=0 if nothing else draft.most,
         goal_solutions=0,
     )
-    counted = count(shell, items)
+    counted = count(shell, solver)
     if nothing:
         fits = counted.solutions == 0
     else:

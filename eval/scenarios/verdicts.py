@@ -7,7 +7,7 @@ goal: pass, and the last list holds an item that also satisfies what was kept ba
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from convrec.core.items import FieldValue, Item
@@ -68,10 +68,32 @@ def satisfies(item: Item, constraint: Constraint) -> bool:
     return any(all(test_holds(t, item.fields.get(t.field)) for t in group) for group in constraint.any_of)
 
 
-def solutions(items: Iterable[Item], constraints: Sequence[Constraint], without: Collection[str] = ()) -> list[str]:
-    """Ids of the items that satisfy all ``constraints`` whose share is 1, ``without`` left out, in the order given."""
-    hard = [c for c in constraints if c.share == 1.0]
-    return [i.id for i in items if i.id not in without and all(satisfies(i, c) for c in hard)]
+class Solver:
+    """Counts solutions over the records of a catalogue; which items satisfy a constraint is worked out once."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self._known: dict[tuple[tuple[Test, ...], ...], frozenset[str]] = {}
+        self._spelt: dict[str, frozenset[str]] = {}
+
+    def satisfying(self, constraint: Constraint) -> frozenset[str]:
+        """Ids of the items that satisfy one constraint."""
+        if constraint.any_of not in self._known:
+            self._known[constraint.any_of] = frozenset(i.id for i in self.items if satisfies(i, constraint))
+        return self._known[constraint.any_of]
+
+    def spellings(self, field_name: str) -> frozenset[str]:
+        """All values that the items have in a field of words."""
+        if field_name not in self._spelt:
+            values = (item.fields.get(field_name) for item in self.items)
+            self._spelt[field_name] = frozenset(str(v) for value in values if value is not None for v in _values(value))
+        return self._spelt[field_name]
+
+    def solutions(self, constraints: Sequence[Constraint], without: Collection[str] = ()) -> frozenset[str]:
+        """Ids of the items that satisfy all ``constraints`` whose share is 1, ``without`` left out."""
+        hard = [self.satisfying(c) for c in constraints if c.share == 1.0]
+        found = frozenset.intersection(*hard) if hard else frozenset(i.id for i in self.items)
+        return found - frozenset(without)
 
 
 def judge(scenario: Scenario, replies: Sequence[Seen], records: Mapping[str, Item]) -> Verdict:

@@ -37,6 +37,12 @@ def sample(catalogue: Catalogue, seed: int, size: int = SIZE) -> list[Item]:
     return catalogue.items(np.sort(np.concatenate([head, tail])).astype(np.int32))
 
 
+def best_known(items: Sequence[Item], n: int) -> list[Item]:
+    """The ``n`` items of most reviews whose title is two words or more: what a request may name."""
+    named = [item for item in items if len(item.title.split()) > 1 and item.title.replace(" ", "").isalpha()]
+    return sorted(named, key=lambda item: (-(item.number("reviews") or 0), item.id))[:n]
+
+
 def plot_of(item: Item) -> str:
     """A plain description from the record, so that an item with a planted text is not the only one with a text."""
     genres = ", ".join(g.lower() for g in item.tags("genres")) or "film"

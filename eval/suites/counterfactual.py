@@ -100,7 +100,12 @@ FLIPS = (
         ("Always films under 100 minutes.", "A comedy, please."),
         ("Always films over 120 minutes.", "A comedy, please."),
     ),
-    Flip("language", p.any_english(), ("No subtitles, please. A drama.",), ("A drama in Japanese, please.",)),
+    Flip(
+        "language",
+        p.wish("japanese", p.any_of("languages", "Japanese"), ("in Japanese",)),
+        ("A drama in Japanese, please.",),
+        ("No subtitles, please. A drama.",),
+    ),
 )
 
 

@@ -16,6 +16,7 @@ RUNS = 2
 def _play(context: Context, stated: Stated, run: int, turns: tuple[int, ...]) -> Outcome:
     rng = context.rng("preference", stated.name, run)
     probes = [rng.choice(stated.probes) for _ in turns]
+    between = [text for text in DISTRACTORS if text not in stated.contradicted_by]
     metrics: dict[str, float] = {}
     problems: list[str] = []
     with talking(context.subject, f"preference-{stated.name}-{run}") as talk:
@@ -23,7 +24,7 @@ def _play(context: Context, stated: Stated, run: int, turns: tuple[int, ...]) ->
         lists = broken_lists = 0
         for turn in range(2, turns[-1] + 1):
             probed = turn in turns
-            reply = talk.say(probes[turns.index(turn)] if probed else rng.choice(DISTRACTORS))
+            reply = talk.say(probes[turns.index(turn)] if probed else rng.choice(between))
             bad = breaking(reply, stated.means, context.records)
             lists += bool(reply.items)
             broken_lists += bool(bad)

@@ -16,6 +16,8 @@ class Stated:
     say: tuple[str, ...]
     means: Constraint
     probes: tuple[str, ...]
+    contradicted_by: tuple[str, ...] = ()
+    """Turns between that ask for the opposite: what is said now wins, so they are left out."""
 
 
 def _never(genre: str, say: tuple[str, ...], probes: tuple[str, ...]) -> Stated:
@@ -64,12 +66,14 @@ LASTING = (
         ("I can't stand subtitles: always films in English, please.", "Always only films in English."),
         p.any_english(),
         ("A highly rated drama, please.", "A romance from the 1960s."),
+        ("Anything French?",),
     ),
     Stated(
         "always-new",
         ("Always only films from 2000 or later for me.", "From now on, never anything older than 2000."),
         p.since(2000),
         ("A western, please.", "A highly rated crime film."),
+        ("A film from the 1970s, please.",),
     ),
     Stated(
         "never-person",

@@ -4,32 +4,35 @@ reason to rank them. The same films are stored in 20 other orders; the first thr
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import TypeAlias
 
 from convrec.eval.subject import Subject
-from convrec.eval.suites.agents import agent_over, row, sample
+from convrec.eval.suites.agents import agent_over, best_known, row, sample
 from convrec.eval.suites.base import Case, Context, Outcome, Suite, Talk, Threshold, need_local, talking
 
 SHUFFLES = 20
 TOP = 3
-REQUESTS = (
+Requests: TypeAlias = list[tuple[str, ...]]
+REQUESTS: tuple[tuple[str, ...], ...] = (
     ("A comedy, please.",),
     ("A thriller from the 1990s.",),
     ("A drama under two hours, not French.",),
     ("A film about a family and revenge.",),
-    ("Something like Alien.",),
-    ("I loved Fargo.", "What else would I like?"),
+    ("Something like {0}.",),
+    ("I loved {1}.", "What else would I like?"),
     ("A crime film.", "Something funnier."),
     ("A horror film.", "Anything newer than 2000?"),
     ("Recommend something.",),
     ("A sci-fi film, please.", "Seen the first one. What else?"),
 )
+"""Messages of each conversation; {0} and {1} are the best known films of the sample."""
 
 
-def _tops(subject: Subject, user: str) -> tuple[list[tuple[str, ...]], Talk]:
+def _tops(subject: Subject, requests: Requests, user: str) -> tuple[list[tuple[str, ...]], Talk]:
     """The first items of each request's last list."""
     tops = []
     with talking(subject, user) as talk:
-        for number, messages in enumerate(REQUESTS, start=1):
+        for number, messages in enumerate(requests, start=1):
             for message in messages:
                 reply = talk.say(message, session=number)
             tops.append(reply.items[:TOP])
@@ -41,13 +44,17 @@ def _cases(context: Context, stack: ExitStack) -> list[Case]:
     need_local(context, "shuffle")
     schema = context.catalogue.schema
     items = sample(context.catalogue, context.seed, 200 if context.small else 600)
+    known = [item.title for item in best_known(items, 2)]
+    requests = [tuple(text.format(*known) for text in messages) for messages in REQUESTS]
     base: list[list[tuple[str, ...]]] = []
 
     def expected() -> list[tuple[str, ...]]:
         if not base:
             with ExitStack() as own:
                 rows = [row(item) for item in items]
-                base.append(_tops(agent_over(rows, schema, context.settings, context.tier, own), "shuffle-base")[0])
+                base.append(
+                    _tops(agent_over(rows, schema, context.settings, context.tier, own), requests, "shuffle-base")[0]
+                )
         return base[0]
 
     def play(number: int) -> Outcome:
@@ -55,8 +62,10 @@ def _cases(context: Context, stack: ExitStack) -> list[Case]:
         context.rng("shuffle", number).shuffle(order)
         with ExitStack() as own:
             rows = [row(item) for item in order]
-            tops, talk = _tops(agent_over(rows, schema, context.settings, context.tier, own), f"shuffle-{number}")
-        pairs = list(zip(REQUESTS, expected(), tops, strict=True))
+            tops, talk = _tops(
+                agent_over(rows, schema, context.settings, context.tier, own), requests, f"shuffle-{number}"
+            )
+        pairs = list(zip(requests, expected(), tops, strict=True))
         same = [top == wanted for _, wanted, top in pairs]
         members = [set(top) == set(wanted) for _, wanted, top in pairs]
         problems = [f"{' / '.join(m)}: {wanted} became {top}" for m, wanted, top in pairs if wanted != top]
