@@ -59,6 +59,12 @@ def _keys() -> typer.Typer:
     return commands_keys.app
 
 
+def _memory() -> typer.Typer:
+    from convrec.serve import commands_memory
+
+    return commands_memory.app
+
+
 def _eval() -> typer.Typer:
     from convrec.eval import commands
 
@@ -74,6 +80,7 @@ def _bench() -> typer.Typer:
 GROUPS = (
     CommandGroup("data", "Catalogues and data sets: import, build, fetch, look.", _data),
     CommandGroup("models", "Model weights: list, pull, verify.", _models),
+    CommandGroup("memory", "What is remembered about users.", _memory),
     CommandGroup("keys", "Keys of the HTTP API: create, list, revoke.", _keys),
     CommandGroup("eval", "Measure recommenders and the agent.", _eval),
     CommandGroup("bench", "How fast things are.", _bench),

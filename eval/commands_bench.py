@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from convrec.agent.build import open_embedder
 from convrec.core.pull import path as model_path
 from convrec.eval.bench import bench_rank
 from convrec.eval.bench_api import bench_api, own_server
+from convrec.eval.bench_memory import as_json, as_text, bench_memory
 from convrec.memory.embedders import NAME as ENCODER
 from rich.console import Console
+from rich.progress import Progress
 
 app = typer.Typer(help="How fast things are.", no_args_is_help=True)
 
@@ -85,3 +88,29 @@ def api(
             typer.echo(f"memory {found.rss_first:,.0f} MiB, at the end {found.rss_last:,.0f} MiB")
     if found.errors:
         raise typer.Exit(1)
+
+
+@app.command("memory")
+def memory(
+    ctx: typer.Context,
+    records: Annotated[int, typer.Option(min=1, help="records in all")] = 100_000,
+    users: Annotated[int, typer.Option(min=1, help="users who share them equally")] = 1000,
+    calls: Annotated[int, typer.Option(min=1, help="how often adding and recalling are measured")] = 300,
+    erasures: Annotated[int, typer.Option(min=1, help="how often erasing is measured")] = 5,
+    seed: Annotated[int, typer.Option(help="of all random draws")] = 7,
+    json_output: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
+) -> None:
+    """Preferences of many users in Chroma: adding, recall for a request, opening, erasing; embedding is shown apart."""
+    embedder = open_embedder(ctx.obj.settings)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("filling the store", total=users)
+        found = bench_memory(
+            embedder,
+            records=records,
+            users=users,
+            calls=calls,
+            erasures=erasures,
+            seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    typer.echo(as_json(found) if json_output else as_text(found))

@@ -54,6 +54,11 @@ class ChromaRecords(ABC):
         self._chroma: Any = None
         self._batch = 1
 
+    @property
+    def dimension(self) -> int:
+        """Of the vectors."""
+        return self._dimension
+
     # -- what differs -------------------------------------------------------------------------------------------------
 
     @abstractmethod

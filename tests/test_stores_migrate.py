@@ -181,6 +181,24 @@ def test_what_was_cut_off_while_dropping_the_old_is_made_up_for(
     client.close()
 
 
+def test_the_command(tmp_path: Path, home: Path) -> None:
+    from convrec.app import GROUPS, services
+    from convrec.serve.cli import build_cli
+    from typer.testing import CliRunner
+
+    memory = PreferenceMemory(ChromaStore(home / "memory", OLD), OLD)
+    memory.add("ann", said("old horror films", "genres=Horror"))
+    memory.close()
+    runner = CliRunner(env={"CONVREC_MEMORY__EMBEDDER": "hashing", "CONVREC_HOME": str(home)})
+    done = runner.invoke(build_cli(services, GROUPS), ["memory", "migrate", "--json"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["embedder"], report["users"], report["embedded"]) == ("hashing-256", 1, 1)
+    memory = PreferenceMemory(ChromaStore(home / "memory", HashingEmbedder()), HashingEmbedder())
+    assert [p.text for p in memory.list("ann")] == ["old horror films"]
+    memory.close()
+
+
 def test_nothing_to_migrate(place: Place) -> None:
     assert place.migrate(NEW).records == 0
     place.open(NEW).close()
