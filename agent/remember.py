@@ -36,6 +36,12 @@ _OBJECT = re.compile(
     rf"(?P<what>(?:[\w'-]+\s+){{1,4}}{_NOUNS}\b(?:\s+(?:with|about|set in|where|that have)\s+[\w' -]{{3,40}})?)",
     re.IGNORECASE,
 )
+_PLURAL = re.compile(
+    r"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|fans? of)\s+"
+    r"(?P<what>(?:(?!(?:the|this|that|these|those|your|my|his|her|their|its|how|when|what|to|it|you|them)\b)[\w-]+\s+){0,2}"
+    r"[\w-]{3,}(?<!s)s)\s*(?:$|[,.;!?])",
+    re.IGNORECASE,
+)
 _EMPTY = frozenset(
     [
         "good",
@@ -257,11 +263,10 @@ def _denied(condition: Condition) -> Condition:
 
 def _free_taste(clause: Clause) -> tuple[str, Polarity] | None:
     """A taste in the user's own words, where no field of the catalogue records it: "slow-burn films"."""
-    match = _OBJECT.search(clause.text) if clause.sign else None
+    match = (_OBJECT.search(clause.text) or _PLURAL.search(clause.text)) if clause.sign else None
     if match is not None:
         what, sign = " ".join(match["what"].split()), clause.sign
-        words = [w for w in fold(what).split() if w not in FUNCTION_WORDS and w not in _EMPTY]
-        if any(not re.fullmatch(_NOUNS, w) for w in words):
+        if any("-" in w or _telling(fold(w)) for w in what.split()):
             return clean(what, 120), "unwanted" if sign == "unwanted" else "wanted"
     if not clause.standing:
         return None
@@ -269,6 +274,10 @@ def _free_taste(clause: Clause) -> tuple[str, Polarity] | None:
     if not words or len(words) > MAX_FREE_WORDS:
         return None
     return clean(" ".join(words).strip(" ,.!?;"), 120), "unwanted" if _DENYING.search(clause.body) else "wanted"
+
+
+def _telling(word: str) -> bool:
+    return word not in FUNCTION_WORDS and word not in _EMPTY and re.fullmatch(_NOUNS, word) is None
 
 
 def _as_denial(match: re.Match[str]) -> str:

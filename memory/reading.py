@@ -135,7 +135,7 @@ def _judge(
     if any(_same_slot(p, slot) for slot in need.slots):
         return _Judged(p, SLOT + bonus, "about what you ask for", True)
     if "words" in p.payload and p.kind != "standing":
-        shown = content(str(p.payload["words"])) & content(need.text)
+        shown = _shared_words(str(p.payload["words"]), need.text)
         if shown:
             return _Judged(p, WORDS + bonus, f"you speak of {', '.join(sorted(shown))}", True)
         return _Judged(p, bonus, "a taste that this request does not touch", False, certain=False)
@@ -169,13 +169,19 @@ def _company_bonus(p: Preference, now: Situation, names: Mapping[str, str], need
     own = str(p.payload.get("name", ""))
     if own and own in words:
         return SITUATION + 0.5
-    if facet in now.facets:
+    if facet in now.facets or facet in now.mentioned:
         # Another one of that relation is meant: "Lily" is not the other niece.
         return 0.3 if own and any(names[n] == facet for n in named) else SITUATION
     wider = closed([facet]) - {facet}
     # "The kids" may be the daughter; "my son" is not.
     exact = any(facet_ in now.facets for facet_ in IMPLIED if IMPLIED[facet_] and set(IMPLIED[facet_]) & wider)
     return SITUATION - 0.2 if wider & now.facets and not exact else 0.0
+
+
+def _shared_words(own: str, request: str) -> set[str]:
+    """Content words of both; a hyphenated word counts as one ("feel-good"), whatever it is made of."""
+    joined = {word for word in own.lower().split() if "-" in word} & set(request.lower().split())
+    return joined | (content(own) & content(request))
 
 
 def _same_slot(p: Preference, slot: str) -> bool:

@@ -185,6 +185,8 @@ class Situation:
     """The request itself."""
     absent: frozenset[str] = frozenset()
     """What was said not to be so: "without the kids"."""
+    mentioned: frozenset[str] = frozenset()
+    """Everybody spoken of, there or not: "my partner's colleagues"."""
     at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     def knows(self, group: str) -> bool:
@@ -193,7 +195,7 @@ class Situation:
 
 def facets_in(text: str) -> tuple[frozenset[str], frozenset[str]]:
     """Facets that a text names, and those it denies ("the kids are asleep"); not closed."""
-    low = text.lower().replace("’", "'")
+    low = _lower(text)
     found, denied = set[str](), set[str]()
     for name, pattern in _READERS:
         for match in pattern.finditer(low):
@@ -205,6 +207,10 @@ def facets_in(text: str) -> tuple[frozenset[str], frozenset[str]]:
     if "state:sleepless" in found:
         denied.discard("time:night")
     return frozenset(found), frozenset(denied - found)
+
+
+def _lower(text: str) -> str:
+    return text.lower().replace("’", "'")
 
 
 def places(text: str) -> list[tuple[str, int, int]]:
@@ -244,7 +250,8 @@ def situation(text: str, at: datetime, before: Iterable[str] = (), names: dict[s
         facets.add(f"time:{_part_of_day(at.hour)}")
     if "season" not in groups:
         facets.add(f"season:{_SEASONS[at.month - 1]}")
-    return Situation(closed(facets), text, closed(denied), at)
+    mentioned = frozenset(name for name, _, _ in places(_lower(text)) if name.startswith("company:"))
+    return Situation(closed(facets), text, closed(denied), mentioned | facets, at)
 
 
 def said_facets(text: str, before: Iterable[str] = ()) -> tuple[str, ...]:

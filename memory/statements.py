@@ -74,6 +74,10 @@ _OTHERS = re.compile(
 _NAMED_OTHER = re.compile(
     r"^\W*(?!I\b|We\b|Please\b|The\b|My\b|Our\b|Always\b|Never\b|Only\b|Who\b|What\b|That\b)(?:[A-Z][a-z]+)\s+(?:really |also |always )?(?:loves|likes|hates|adores|enjoys|prefers|says|said|thinks|never watches|always watches)\b"
 )
+_SUBJECT = re.compile(
+    r"^\W*(?:(?:the|a|an|this|that|these|those|his|her|their|its|your|some|most|many|my|our)\s+(?:[\w'-]+\s+){1,4}|you\s+|it\s+|they\s+|he\s+|she\s+)"
+    r"(?:(?:will|would|can|do|does|is|are)\s+)?(?:always|never|usually|generally|normally|ever)\b"
+)
 _REPORTED = re.compile(
     r"\b(?:says?|said|told|tells?|wrote|writes|claims?|thinks?|asked|keeps? saying)\b(?:\s+\w+){0,3}\s*[:,]?\s*(?:that\s+)?(?=\W*\b(?:i|we)\b)|\bwas told\b|\baccording to\b|\bdreamt?\b|\bdreamed\b"
 )
@@ -115,11 +119,12 @@ _EXCEPT = re.compile(
     r"\b(?:except(?: for)?|apart from|other than|but not)\s+(?=(?:with|on|at|in|for|during|around|over|before|after|when)\b)|\bexcept\b"
 )
 _PREPOSITION = re.compile(
-    r"\b(?:with|on|at|in|for|during|after|before|around|over|to|while|every)\s+(?:[\w'-]+\s+){0,3}$"
+    r"\b(?:with|on|at|in|for|during|after|before|around|over|to|while|every)\s+(?:(?!(?:i|i'm|we|we're|is|are|it|it's)\s)[\w'-]+\s+){0,3}$"
 )
 _OWN_PREPOSITION = re.compile(
     r"(?:at|on|in|after|before|by|while|during|just|only|all|solo|alone|home|to|into|off|fall)\b"
 )
+_TWO_WORDS = re.compile(r"\s*[\w']+\s+[\w']+")
 _REGION_END = re.compile(
     r",|\b(?:i|we) (?:always|never|only|want|love|like|prefer|hate|don'?t|can'?t|watch|need|enjoy|usually|would)\b|\b(?:always|never|only|nothing|no|please)\b"
 )
@@ -259,6 +264,8 @@ def _refused(said: str, with_end: str, piece: str) -> str:
             return why
     if (_OTHERS.search(said) or _NAMED_OTHER.search(piece)) and not _MY_OTHER.search(piece):
         return "somebody else's"
+    if _SUBJECT.search(said) and not re.search(rf"{_I}\s", said):
+        return "not said of oneself"
     asks = with_end.rstrip().endswith("?")
     if asks and (_ASKS.match(said) or not re.search(rf"{_I}\s", said)):
         return "a question"
@@ -282,7 +289,8 @@ def read_scope(said: str) -> tuple[Scope, str]:
     for match in _SUBORDINATE.finditer(said):
         if any(a <= match.start() < b for a, b in gone):
             continue
-        stop = _REGION_END.search(said, match.end() + 1)
+        opening = _TWO_WORDS.match(said, match.end())
+        stop = _REGION_END.search(said, opening.end() if opening else match.end() + 1)
         stop_at = stop.start() if stop else len(said)
         region = said[match.end() : stop_at].strip(" ,.!?;")
         found, denied = facets_in(region)
