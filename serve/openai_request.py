@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from convrec.core.errors import RequestError
-from convrec.serve.api.identity import check_conversation, check_user
+from convrec.serve.api.identity import WholeText, check_conversation, check_user
 from pydantic import BaseModel, ConfigDict, Field
 
 MODEL = "convrec"
@@ -33,7 +33,7 @@ class ContentPart(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     type: str
-    text: str | None = None
+    text: WholeText | None = None
 
 
 class ChatMessage(BaseModel):
@@ -42,7 +42,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart] | None = None
+    content: WholeText | list[ContentPart] | None = None
 
 
 class StreamOptions(BaseModel):

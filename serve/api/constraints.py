@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from convrec.core.errors import RequestError, ToolRetry
 from convrec.core.text import fold
+from convrec.serve.api.identity import WholeText
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import AllOf, Condition, Expr, Not, Op, Test, Value, check
 from convrec.tools.schema import FieldType
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Strin
 
 _LARGEST = 1e15
 """Numbers beyond it are no year, length, score or count of anything."""
-Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Word = Annotated[WholeText, StringConstraints(min_length=1, max_length=200)]
 _SAID = {Op.ANY: "", Op.ALL: "all of ", Op.LE: "at most ", Op.GE: "at least "}
 
 
@@ -32,7 +33,7 @@ class Constraint(BaseModel):
         },
     )
 
-    field: str = Field(min_length=1, max_length=40)
+    field: WholeText = Field(min_length=1, max_length=40)
     op: Literal["any", "all", "ge", "le", "missing"] = Field(
         "any", description="any/all: one/all of `values`; ge/le: at least/at most the one value; missing: not on record"
     )

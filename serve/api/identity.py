@@ -5,13 +5,27 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
 from convrec.core.errors import RequestError
 from convrec.serve.keys import ApiKey
+from pydantic import AfterValidator
 
 MAX_USER, MAX_CONVERSATION = 128, 200
 """Characters. A stored user id is at most 48 (tenant) + 1 + 128 long; the stores take 200."""
 _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff/]+")
+
+
+def _whole(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half of a surrogate pair; send whole characters") from None
+    return text
+
+
+WholeText = Annotated[str, AfterValidator(_whole)]
+"""Text that can be stored and sent: JSON can write half of a character, no store can keep it."""
 
 
 @dataclass(frozen=True, slots=True)

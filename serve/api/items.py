@@ -12,6 +12,7 @@ from convrec.serve.api import schemas
 from convrec.serve.api.answers import ERRORS
 from convrec.serve.api.constraints import Constraint, all_of, conditions
 from convrec.serve.api.context import Api, caller_with
+from convrec.serve.api.identity import WholeText
 from convrec.serve.keys import Scope
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.schema import Role
@@ -32,7 +33,7 @@ class ItemQuery(BaseModel):
         },
     )
 
-    q: str = Field("", max_length=200, description="part of a title; accents and case do not matter")
+    q: WholeText = Field("", max_length=200, description="part of a title; accents and case do not matter")
     constraints: list[Constraint] = Field(default_factory=list, max_length=20)
     limit: int = Field(20, ge=1, le=MAX_PAGE)
     offset: int = Field(0, ge=0, le=10_000_000)

@@ -13,7 +13,7 @@ from convrec.serve.api.answers import ERRORS, result_of, turn_facts
 from convrec.serve.api.constraints import Constraint, conditions
 from convrec.serve.api.context import Api, caller_with
 from convrec.serve.api.conversations import MAX_REPLAY
-from convrec.serve.api.identity import Caller, anonymous, check_user
+from convrec.serve.api.identity import Caller, WholeText, anonymous, check_user
 from convrec.serve.api.items import checked_items
 from convrec.serve.http_errors import error_of
 from convrec.serve.keys import Scope
@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MAX_BATCH = 32
 MAX_IDS = 200
-Id = Annotated[str, Field(min_length=1, max_length=500)]
+Id = Annotated[WholeText, Field(min_length=1, max_length=500)]
 Ids = list[Id]
 
 
@@ -34,7 +34,7 @@ class Said(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: str = Field(pattern="^(user|assistant)$")
-    content: str = Field(max_length=20_000)
+    content: WholeText = Field(max_length=20_000)
 
 
 class RecommendationRequest(BaseModel):
@@ -54,7 +54,7 @@ class RecommendationRequest(BaseModel):
         },
     )
 
-    text: str = Field("", description="what is wanted, in words; empty: by the rest alone")
+    text: WholeText = Field("", description="what is wanted, in words; empty: by the rest alone")
     history: list[Said] = Field(default_factory=list, max_length=100, description="earlier messages, oldest first")
     liked: Ids = Field(default_factory=list, max_length=MAX_IDS, description="ids of items to go by; not recommended")
     disliked: Ids = Field(default_factory=list, max_length=MAX_IDS, description="ids of items to keep away from")

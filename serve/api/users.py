@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from convrec.core.errors import RequestError
@@ -11,7 +12,7 @@ from convrec.serve.api import schemas
 from convrec.serve.api.answers import ERRORS
 from convrec.serve.api.constraints import Constraint
 from convrec.serve.api.context import Api, caller_with
-from convrec.serve.api.identity import Caller, check_conversation
+from convrec.serve.api.identity import Caller, WholeText, check_conversation
 from convrec.serve.api.items import checked_items
 from convrec.serve.http_errors import SafeJSONResponse
 from convrec.serve.keys import Scope
@@ -25,7 +26,7 @@ UserId = Annotated[str, Path(description="the user's id, as given in `user` of t
 PreferenceId = Annotated[str, Path(description="the preference's `id`", min_length=1, max_length=200)]
 SessionId = Annotated[str, Path(description="the conversation's id", min_length=1, max_length=200)]
 UserQuery = Annotated[str, Query(description="whose", min_length=1, max_length=128)]
-Text = Annotated[str, Field(min_length=1, max_length=500)]
+Text = Annotated[WholeText, Field(min_length=1, max_length=500)]
 
 
 class PreferenceNew(BaseModel):
@@ -48,7 +49,7 @@ class PreferenceNew(BaseModel):
 
     text: Text = Field(description="plain words, as shown to the user")
     polarity: Polarity
-    item: str | None = Field(None, min_length=1, max_length=500, description="id of the item it is about")
+    item: WholeText | None = Field(None, min_length=1, max_length=500, description="id of the item it is about")
     constraint: Constraint | None = Field(None, description="what it means for the search")
     standing: bool = Field(False, description="an instruction for every request; needs a constraint")
 
@@ -91,7 +92,7 @@ class Feedback(BaseModel):
 
     user: str
     conversation_id: str
-    item: str = Field(min_length=1, max_length=500, description="the item's id")
+    item: WholeText = Field(min_length=1, max_length=500, description="the item's id")
     kind: Literal["liked", "disliked", "seen"]
 
 
@@ -147,6 +148,10 @@ def _preferences(router: APIRouter, api: Api, memory: PreferenceMemory) -> None:
         caller: Caller = writers,
         document: dict[str, Any] = Body(examples=[IMPORTED]),  # noqa: B008 - FastAPI reads it once
     ) -> schemas.Imported:
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise RequestError("document", "half of a surrogate pair", "Send whole characters") from error
         report = memory.import_(caller.stored(user), document)
         return schemas.Imported(user=user, added=report.added, unchanged=report.unchanged, skipped=report.skipped)
 
