@@ -95,6 +95,26 @@ class TestBiEncoder(_WithEncoder, TextContract):
         scores = model.score([said("S: a laugh please"), said("S: crime like @4")])
         assert scores.argmax(axis=1).tolist() == [5, 3]
 
+    def test_it_goes_on_with_new_dialogues(self, tmp_path: Path) -> None:
+        """What it learns later counts, what it learnt before stays, and a saved copy can go on too."""
+        train = talks()
+        new = [train.dialogues[0].id]
+        config = BiEncoderConfig(
+            epochs=80, more_epochs=80, batch=4, encoder_rate=1e-3, table_rate=1e-2, dropout=0, mention_contexts=0
+        )
+        first = BiEncoder(config).fit(train.without(new))
+        first.save(tmp_path / "first")
+        contexts = [said("S: a laugh please"), said("S: crime like @4"), said("S: scary monster in space")]
+        before = first.score(contexts)
+        model = BiEncoder.load(tmp_path / "first").go_on(train, new)
+        assert (
+            model.score(contexts).argmax(axis=1).tolist()
+            == BiEncoder(config).fit(train).score(contexts).argmax(axis=1).tolist()
+        )
+        assert not np.array_equal(first.score(contexts), model.score(contexts))
+        np.testing.assert_array_equal(first.score(contexts), before)
+        assert model.data_hash == train.digest
+
     def test_only_what_is_not_frozen_is_saved(self) -> None:
         model = self.fitted()
         assert isinstance(model, BiEncoder)
@@ -246,8 +266,35 @@ class TestFused:
         with pytest.raises(ModelError, match="'nosuch' is no recommender"):
             Fused(FusedConfig(experts=("nosuch",))).fit(many_talks())
 
+    def test_a_costly_expert_is_fitted_once_and_goes_on(self, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        train = many_talks()
+        seen: list[tuple[str, set[str]]] = []
+        real_fit, real_more = Recommender.fit, BiEncoder.go_on
+
+        def fit(self: Recommender, data: TrainData) -> Recommender:
+            seen.append((f"fit {self.name}", set(data.sequence_ids)))
+            return real_fit(self, data)
+
+        def more(self: BiEncoder, data: TrainData, new: Sequence[str]) -> BiEncoder:
+            seen.append(("go on", set(new)))
+            return real_more(self, data, new)
+
+        monkeypatch.setattr(Recommender, "fit", fit)
+        monkeypatch.setattr(BiEncoder, "go_on", more)
+        config = FusedConfig(experts=("bi_encoder", "ease"), trees=5, min_leaf=2, newest=0.25)
+        model = Fused(config, encoder=encoder).fit(train)
+        everything = set(train.sequence_ids)
+        newest = set(train.sequence_ids[-6:])
+        assert seen[1:] == [
+            ("fit bi_encoder", everything - newest),
+            ("fit ease", everything - newest),
+            ("go on", newest),
+            ("fit ease", everything),
+        ]
+        assert {expert.data_hash for expert in model.experts().values()} == {train.digest}
+
     def test_with_the_bi_encoder(self, encoder: Path, tmp_path: Path) -> None:
-        config = FusedConfig(experts=("bi_encoder", "ease"), trees=5, min_leaf=2, blocks=2)
+        config = FusedConfig(experts=("bi_encoder", "ease"), trees=5, min_leaf=2, newest=0.5)
         train = many_talks(2)
         model = Fused(config, encoder=encoder).fit(train)
         model.save(tmp_path / "m")

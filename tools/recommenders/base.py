@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -44,6 +44,15 @@ class Pooled(Protocol):
         ...
 
 
+@runtime_checkable
+class Continued(Protocol):
+    """A recommender that can go on learning, so that a long fit need not be done again for a few more dialogues."""
+
+    def go_on(self, train: TrainData, new: Collection[str]) -> Self:
+        """Learn the dialogues ``new`` of ``train`` as well, by id; it was fitted on the others."""
+        ...
+
+
 class Recommender(ABC):
     """Base of all recommenders. A subclass gives ``name``, ``Config``, ``_fit``, ``_score``, ``_arrays``, ``_restore``.
 
@@ -72,6 +81,9 @@ class Recommender(ABC):
     def fit(self, train: TrainData) -> Self:
         """Learn from ``train``; a second call starts anew."""
         self._fit(train)
+        return self._knows(train)
+
+    def _knows(self, train: TrainData) -> Self:
         self.item_ids, self.data_hash, self.n_train = train.item_ids, train.digest, train.n_sequences
         return self
 

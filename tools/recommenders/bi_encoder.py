@@ -8,22 +8,22 @@ touched in ``torch_encoder`` only.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from convrec.core.errors import ModelError
 from convrec.core.items import FloatArray
-from convrec.tools.datasets import Message
+from convrec.tools.datasets import Dialogue, Message
 from convrec.tools.recommenders.base import AnyArray, Recommender, RecommenderConfig
 from convrec.tools.recommenders.data import Context, TrainData, recommendations
 from convrec.tools.recommenders.text import written_out
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from convrec.tools.recommenders.torch_encoder import TorchEncoder
+    from convrec.tools.recommenders.torch_encoder import Example, TorchEncoder
 
 ENCODER = "all-minilm-l6-v2"
 CACHED = 4096
@@ -32,11 +32,12 @@ _SPEAKER = {"seeker": "User: ", "recommender": "System: "}
 
 
 class BiEncoderConfig(RecommenderConfig):
-    """Settings of the bi-encoder; the defaults keep training short on two cores (docs/results.md: what was tried)."""
+    """Settings of the bi-encoder; what was tried: docs/results.md."""
 
-    epochs: int = Field(2, ge=1, description="passes over the training contexts")
+    epochs: int = Field(3, ge=1, description="passes over the training contexts")
+    more_epochs: int = Field(2, ge=1, description="passes over new contexts when it goes on learning")
     mention_contexts: int = Field(
-        4000, ge=0, description="contexts made from dialogues of which only mentions are known; one pass before"
+        14000, ge=0, description="contexts made from dialogues of which only mentions are known; one pass before"
     )
     max_tokens: int = Field(96, ge=8, le=256, description="newest tokens of the conversation that are read")
     batch: int = Field(48, ge=1)
@@ -44,7 +45,7 @@ class BiEncoderConfig(RecommenderConfig):
     table_rate: float = Field(1e-3, gt=0, description="learning rate of the item table")
     bias_rate: float = Field(2e-2, gt=0, description="learning rate of the item bias")
     temperature: float = Field(0.05, gt=0, description="logit = cosine / temperature + bias")
-    frozen_layers: int = Field(3, ge=0, description="lowest encoder layers that are not tuned: faster")
+    frozen_layers: int = Field(0, ge=0, description="lowest encoder layers that are not tuned: faster")
     dropout: float = Field(0.1, ge=0, lt=1, description="of the conversation vector")
 
 
@@ -81,37 +82,52 @@ class BiEncoder(Recommender):
         return out
 
     def _fit(self, train: TrainData) -> None:
-        from convrec.tools.recommenders.torch_encoder import TorchEncoder, fit_bi_encoder  # noqa: PLC0415
+        from convrec.tools.recommenders.torch_encoder import DOCUMENT_TOKENS, TorchEncoder  # noqa: PLC0415
 
-        self._cache.clear()
-        for stale in ("_items", "_names"):  # of an earlier fit
-            self.__dict__.pop(stale, None)
         details = train.details
         self.item_ids = train.item_ids
+        self.__dict__.pop("_names", None)  # of an earlier fit
         self._name_list = details.names if details is not None else ("",) * train.n_items
-        self._model = TorchEncoder(self._folder())
         documents = details.documents if details is not None else ("",) * train.n_items
-        table, bias = fit_bi_encoder(
-            self._model,
-            self.config,
-            documents,
-            [*self._mention_contexts(train)],
-            [*self._contexts(train)],
-            seed=self.seed,
-            progress=self.progress,
-        )
+        model = TorchEncoder(self._folder())
+        table = model.encode(documents, DOCUMENT_TOKENS)
+        mentions, contexts = [*self._mention_contexts(train)], [*self._contexts(train.dialogues)]
+        stages = [mentions] * bool(mentions) + [contexts] * self.config.epochs
+        self._tune(model, (table, np.zeros(train.n_items, dtype=np.float32)), stages)
+
+    def go_on(self, train: TrainData, new: Collection[str]) -> Self:
+        """See :class:`~convrec.tools.recommenders.base.Continued`; as many old contexts are gone over as new ones,
+        drawn anew for every pass, so that the old are not forgotten (rehearsal, Robins 1995)."""
+        chosen = set(new)
+        fresh = [*self._contexts([dialogue for dialogue in train.dialogues if dialogue.id in chosen])]
+        old = [*self._contexts([dialogue for dialogue in train.dialogues if dialogue.id not in chosen])]
+        random = np.random.default_rng(self.seed)
+        stages = [
+            fresh + [old[i] for i in random.permutation(len(old))[: len(fresh)]] for _ in range(self.config.more_epochs)
+        ]
+        self._tune(self._loaded(), (self._table.astype(np.float32), self._bias), stages)
+        return self._knows(train)
+
+    def _tune(
+        self, model: TorchEncoder, start: tuple[FloatArray, FloatArray], stages: Sequence[Sequence[Example]]
+    ) -> None:
+        from convrec.tools.recommenders.torch_encoder import fit_bi_encoder  # noqa: PLC0415
+
+        table, bias = fit_bi_encoder(model, self.config, start, stages, seed=self.seed, progress=self.progress)
+        self._cache.clear()
+        self.__dict__.pop("_items", None)
         # Half precision halves the files and moves a cosine by less than .001. What stays in memory is what a saved and
         # loaded copy would have: the encoder is made anew from the rounded weights.
-        self._table, self._bias, self._weights = table.astype(np.float16), bias, self._model.weights()
+        self._table, self._bias, self._weights = table.astype(np.float16), bias, model.weights()
         self._model = None
 
-    def _contexts(self, train: TrainData) -> Iterator[tuple[str, list[int]]]:
-        row_of = {item: row for row, item in enumerate(train.item_ids)}
-        for dialogue in train.dialogues:
+    def _contexts(self, dialogues: Iterable[Dialogue]) -> Iterator[Example]:
+        row_of = {item: row for row, item in enumerate(self.item_ids or ())}
+        for dialogue in dialogues:
             for found in recommendations(dialogue, row_of, novel=True):
                 yield "\n".join(self._lines(found.context.messages)), found.gold.tolist()
 
-    def _mention_contexts(self, train: TrainData) -> Iterator[tuple[str, list[int]]]:
+    def _mention_contexts(self, train: TrainData) -> Iterator[Example]:
         """ "I like A." "Have you seen B?" -> the item recommended next, from dialogues without text."""
         if not self.config.mention_contexts or train.details is None:
             return

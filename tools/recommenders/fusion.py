@@ -1,8 +1,10 @@
 """Learned fusion: a pool of candidates from all experts, ordered by gradient-boosted trees (LambdaMART, Burges 2010).
 
-The trees learn from cross-fitted scores: training dialogues are cut into blocks of time, and an expert that scores a
-block was fitted without it. Blocks of time, not random ones, because the same crowd workers talk in neighbouring
-dialogues: with random blocks every expert looks better than it is on people it never met (docs/evaluation.md).
+The trees learn from scores by experts that did not see the dialogue. Training dialogues are cut into blocks of time;
+an expert that scores a block was fitted without it. With an expert that is costly to fit, the newest dialogues are the
+only such block, and the costly expert then goes on learning with them instead of starting anew. Blocks of time, not
+random ones, because the same crowd workers talk in neighbouring dialogues: with random blocks every expert looks better
+than it is on people it never met (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 from convrec.core.errors import ModelError
 from convrec.core.extras import require
 from convrec.core.items import FloatArray, RowArray
-from convrec.tools.recommenders.base import NEVER, AnyArray, Recommender, RecommenderConfig
+from convrec.tools.recommenders.base import NEVER, AnyArray, Continued, Recommender, RecommenderConfig
 from convrec.tools.recommenders.data import Context, TrainData, recommendations
 from convrec.tools.recommenders.fusion_features import CaseFeatures, ItemPriors, case_features, feature_names
 from convrec.tools.recommenders.registry import RECOMMENDERS
@@ -42,9 +44,10 @@ class FusedConfig(RecommenderConfig):
         "graph",
         "bm25",
     )
-    blocks: int = Field(4, ge=2, description="blocks of time for cross-fitting")
-    costly: tuple[str, ...] = Field(
-        ("bi_encoder",), description="experts cross-fitted with two blocks only: the halves"
+    blocks: int = Field(4, ge=2, description="blocks of time for cross-fitting, when no expert is costly")
+    costly: tuple[str, ...] = Field(("bi_encoder",), description="experts that are fitted once and then go on")
+    newest: float = Field(
+        1 / 3, gt=0, lt=1, description="with a costly expert, the share of dialogues, the newest, that trees learn on"
     )
     depth: int = Field(200, ge=1, description="best items of an expert that join the pool")
     shallow: Mapping[str, int] = Field(
@@ -109,39 +112,60 @@ class Fused(Recommender):
             raise ModelError("the fusion learns from dialogues with text and ids, and this training data has none.")
         with ExitStack() as stack:
             work = self.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="convrec-fusion-")))
-            blocks = [
-                tuple(block.tolist()) for block in np.array_split(np.array(train.sequence_ids), self.config.blocks)
-            ]
-            halves = [sum(blocks[: len(blocks) // 2], ()), sum(blocks[len(blocks) // 2 :], ())]
-            parts = {name: halves if name in self.config.costly else blocks for name in self.config.experts}
-            without = {part: train.without(part) for part in {*blocks, *halves}}
-            total = sum(map(len, parts.values())) + len(parts)
+            ids = np.array(train.sequence_ids)
+            costly = set(self.config.costly) & set(self.config.experts)
+            newest = round(len(ids) * self.config.newest)
+            cut = [ids[len(ids) - newest :]] if costly else np.array_split(ids, self.config.blocks)
+            blocks = [tuple(block.tolist()) for block in cut]
+            without = {block: train.without(block) for block in blocks}
+            total = (len(blocks) + 1) * len(self.config.experts)
             done = 0
-            for name, held_out in parts.items():
-                for number, part in enumerate(held_out):
-                    self.report(f"{name}: fitting without part {number + 1} of {len(held_out)}")
-                    self._fitted(name, without[part], work / f"{name}-{number}", done / total, 1 / total)
+            for name in self.config.experts:
+                for number, block in enumerate(blocks):
+                    self.report(f"{name}: fitting without part {number + 1} of {len(blocks)}")
+                    self._fitted(name, without[block], work / f"{name}-{number}", done / total, 1 / total)
                     done += 1
-            values, labels, sizes = self._training_cases(train, blocks, parts, without, work)
+            values, labels, sizes = self._training_cases(train, blocks, without, work)
             self.report(f"fusion: {len(sizes)} cases, {len(labels)} candidates")
             self._model_text = self._fit_trees(values, labels, sizes)
             del values
-            for name in parts:
-                self.report(f"{name}: fitting on everything")
-                self._experts[name] = self._fitted(name, train, work / f"{name}-all", done / total, 1 / total)
+            for name in self.config.experts:
+                first = work / f"{name}-0" if name in costly else None
+                self.report(f"{name}: {'going on with' if first else 'fitting on'} everything")
+                made = self._fitted(
+                    name, train, work / f"{name}-all", done / total, 1 / total, first=first, new=blocks[0]
+                )
+                self._experts[name] = made
                 done += 1
             self._priors = ItemPriors.of(train, self.config.half_life)
             self._booster = None
 
-    def _fitted(self, name: str, train: TrainData, folder: Path, at: float, share: float) -> Recommender:
-        """The expert fitted on ``train``; taken from ``folder`` when the same was fitted before."""
+    def _fitted(
+        self,
+        name: str,
+        train: TrainData,
+        folder: Path,
+        at: float,
+        share: float,
+        *,
+        first: Path | None = None,
+        new: tuple[str, ...] = (),
+    ) -> Recommender:
+        """The expert fitted on ``train``; taken from ``folder`` when the same was fitted before. ``first``: the expert
+        of that folder, which knows all but ``new``, goes on with those."""
         expert = self._new(name)
         if (folder / "manifest.json").is_file():
             kept = type(expert).load(folder)
             if kept.data_hash == train.digest and kept.config == expert.config and kept.seed == self.seed:
                 return self._with_encoder(kept)
+        if first is not None:
+            expert = self._with_encoder(type(expert).load(first))
         expert.progress = lambda done: self.progress(at + share * done)
-        expert.fit(train).save(folder)
+        if first is not None and isinstance(expert, Continued):
+            expert.go_on(train, new)
+        else:
+            expert.fit(train)
+        expert.save(folder)
         self.progress(at + share)
         return self._with_encoder(type(expert).load(folder))
 
@@ -159,7 +183,6 @@ class Fused(Recommender):
         self,
         train: TrainData,
         blocks: Sequence[tuple[str, ...]],
-        parts: Mapping[str, Sequence[tuple[str, ...]]],
         without: Mapping[tuple[str, ...], TrainData],
         work: Path,
     ) -> tuple[FloatArray, NDArray[np.int8], list[int]]:
@@ -177,10 +200,10 @@ class Fused(Recommender):
                 if dialogue.id in inside
                 for case in recommendations(dialogue, row_of, novel=False)
             ]
-            experts = {}
-            for name, held_out in parts.items():
-                at = next(i for i, part in enumerate(held_out) if block[0] in part) if block else 0
-                experts[name] = self._with_encoder(RECOMMENDERS[name].load(work / f"{name}-{at}"))
+            experts = {
+                name: self._with_encoder(RECOMMENDERS[name].load(work / f"{name}-{number}"))
+                for name in self.config.experts
+            }
             priors = ItemPriors.of(without[block], self.config.half_life)
             found = self._features([case.context for case in cases], experts, priors, row_of)
             for case, features in zip(cases, found, strict=True):

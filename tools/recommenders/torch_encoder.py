@@ -144,24 +144,23 @@ class TorchEncoder:
 def fit_bi_encoder(
     encoder: TorchEncoder,
     config: BiEncoderConfig,
-    documents: Sequence[str],
-    first: Sequence[Example],
-    contexts: Sequence[Example],
+    start: tuple[FloatArray, FloatArray],
+    stages: Sequence[Sequence[Example]],
     *,
     seed: int,
     progress: Report,
 ) -> tuple[FloatArray, FloatArray]:
-    """Tune ``encoder`` and a table of items: one pass over ``first``, ``config.epochs`` over ``contexts``.
+    """Tune ``encoder`` and a table of items, one pass over every one of ``stages``.
 
-    Returns the table, float32, shape (n_items, dimension), rows of norm 1, and the bias, float32, shape (n_items,).
+    ``start``: the table, float32, shape (n_items, dimension), and the bias of the items, float32, shape (n_items,).
+    Returns the same, tuned; rows of the table have norm 1.
     """
     torch = encoder.torch
     functional = torch.nn.functional
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     encoder.freeze(config.frozen_layers)
-    table = torch.nn.Parameter(torch.from_numpy(encoder.encode(documents, DOCUMENT_TOKENS)))
-    bias = torch.nn.Parameter(torch.zeros(len(documents)))
+    table, bias = (torch.nn.Parameter(torch.tensor(array)) for array in start)
     groups: list[dict[str, Any]] = [
         {"params": [parameter for _, parameter in encoder.tuned()], "lr": config.encoder_rate},
         {"params": [table], "lr": config.table_rate, "weight_decay": 0.0},
@@ -170,7 +169,6 @@ def fit_bi_encoder(
     heights = [group["lr"] for group in groups]
     optimiser = torch.optim.AdamW(groups, fused=True)
     encoder._lines.clear()
-    stages = [first] * bool(first) + [contexts] * config.epochs
     prepared = {
         id(stage): [(encoder.tokens(text, config.max_tokens), gold) for text, gold in stage] for stage in stages
     }
