@@ -103,9 +103,12 @@ def run_report(report: ItemReport, dialogues: Sequence[Dialogue] = ()) -> Report
     """The report of a run's folder. ``dialogues``: cases to read."""
     best = sorted(report.rows, key=lambda row: -row.recall[10])[:CHART_SYSTEMS]
     marks = PUBLISHED.get((report.dataset, report.split, report.protocol), {})
-    recalls = {row.name: [row.recall[k] for k in (1, 10, 50)] for row in best}
+    recalls: dict[str, list[float | None]] = {row.name: [row.recall[k] for k in (1, 10, 50)] for row in best}
     names = [*recalls, *(f"{name} [published]" for name in marks)]
-    columns = [*recalls.values(), *([mark.recall.get(k) for k in (1, 10, 50)] for mark in marks.values())]
+    columns: list[list[float | None]] = [
+        *recalls.values(),
+        *([mark.recall.get(k) for k in (1, 10, 50)] for mark in marks.values()),
+    ]
     charts: list[BarChart | LineChart] = [
         BarChart("Recall", names, {f"R@{k}": [c[i] for c in columns] for i, k in enumerate((1, 10, 50))})
     ]

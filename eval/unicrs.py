@@ -8,6 +8,7 @@ INSPIRED this gives the 256 cases of the papers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,16 +47,16 @@ def unicrs_setting(data: RedialData | InspiredData, redial: RedialData | None = 
     if isinstance(data, RedialData):
         universe, name_of = universe_of(data.folder / _ENTITIES)
         entity = link_entities(data.items(), dbpedia_links(data), universe)
-        path, build = data.folder / _ROWS, _redial_cases
-        records = [record for _, record in json_lines(path)]
-        arguments: tuple[Any, ...] = (records, universe, name_of, spellings(data, entity))
+        path = data.folder / _ROWS
+        build = partial(_redial_cases, universe=universe, name_of=name_of, typed=spellings(data, entity))
     else:
         universe = inspired_universe(data)
         entity = link_entities(data.items(), dbpedia_links(data), universe)
-        path, build = data.folder / "test.jsonl.gz", _inspired_cases
-        arguments = ([record for _, record in json_lines(path)], universe)
+        path = data.folder / "test.jsonl.gz"
+        build = partial(_inspired_cases, universe=universe)
+    records = [record for _, record in json_lines(path)]
     try:
-        cases = build(*arguments)
+        cases = build(records)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: not the expected form ({error!r}).") from error
     return entity_setting(cases, data, redial, universe, entity)
