@@ -24,7 +24,7 @@ from convrec.eval.sim.tastes import Taste, demo_tastes, digest
 from convrec.eval.sim.users import Simulator
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.datasets import RedialData, Split
-from convrec.tools.item_index import open_index
+from convrec.tools.item_index import build_index, open_index
 from rich.console import Console
 from rich.table import Table
 
@@ -72,9 +72,9 @@ def users(
     if catalogue is not None:
         settings = settings.model_copy(update={"catalogue": catalogue})
     with stderr.status("making users"):
-        tastes, left, items = _tastes(
-            _one_of("source", source, SOURCES), settings, dialogues, seed, _one_of("split", split, ("valid", "test"))
-        )
+        part: Split = _one_of("split", split, ("valid", "test"))
+        origin = _one_of("source", source, SOURCES)
+        tastes, left, items = _tastes(origin, settings, dialogues, seed, part, index=subject == "local")
     setup = Setup(kind, turns or TURNS[kind], seed)
     semantic = _has_index(settings) if subject == "local" else None
     agent = Agent(subject, settings, tier or settings.tier, speaks_by_llm=kind == "llm")
@@ -117,9 +117,10 @@ def users(
 
 
 def _tastes(
-    source: str, settings: Settings, n: int, seed: int, split: Split
+    source: str, settings: Settings, n: int, seed: int, split: Split, *, index: bool
 ) -> tuple[list[Taste], dict[str, int], str]:
-    """(users, dialogues left out by reason, fingerprint of the catalogue)."""
+    """(users, dialogues left out by reason, fingerprint of the catalogue). ``index``: the agent under test is ours, so
+    ReDial's catalogue gets its embedding index."""
     if source == "demo":
         with closing(open_catalogue(settings)) as catalogue:
             return demo_tastes(catalogue, n, seed), {}, catalogue.fingerprint
@@ -127,6 +128,8 @@ def _tastes(
     if settings.catalogue == CATALOGUE:
         ensure_redial(settings, data)
     with closing(open_catalogue(settings)) as catalogue:
+        if index and settings.catalogue == CATALOGUE:
+            build_index(catalogue, open_embedder(settings))  # once; convrec setup does it for the other catalogues
         tastes, left = redial_tastes(data, catalogue, split=split, n=n)
         _some(tastes, catalogue)
         return tastes, left, catalogue.fingerprint
