@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from convrec.agent.budget import PLAN_SHARE, Budget
+from convrec.agent.demonstrations import Demonstration
 from convrec.agent.llm.base import LLM, Completion, Message
 from convrec.agent.plan import Action, Draft, Plan, ToolCall, draft_schema
 from convrec.agent.prompting import render, tagged
 from convrec.agent.request import Request
 from convrec.core.errors import LLMBadOutput
-from convrec.core.text import clean, fold
+from convrec.core.text import clean
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.lexicon import FUNCTION_WORDS
-from convrec.tools.predicates import Condition, Op, Test
 from convrec.tools.schema import Role
 from convrec.tools.understand import Understanding
 from pydantic import ValidationError
 
 DRAFT_TOKENS = 160
 """Longest draft; a plan of this length names every slot."""
+
+BEFORE_CHARS = 200
+"""How much of the message before is shown."""
 
 
 def plan_by_rules(reading: Understanding, request: Request, catalogue: Catalogue, *, rerank: bool) -> Plan:
@@ -73,14 +75,22 @@ class LLMPlanner:
         """The fixed part of the prompt, for warming the cache."""
         return [("system", render("planner", self.catalogue.schema))]
 
-    def draft(self, llm: LLM, text: str, budget: Budget) -> tuple[Draft, list[Completion]]:
+    def draft(
+        self, llm: LLM, text: str, budget: Budget, *, before: str = "", examples: Sequence[Demonstration] = ()
+    ) -> tuple[Draft, list[Completion]]:
         """One draft for one message, and the calls it took.
+
+        ``before``: the user's message before it, when a request is running. ``examples``: worked examples, shown after
+        the fixed part, so that this stays cached.
 
         Raises:
             LLMError: the backend failed, or two answers in a row were not a draft.
         """
         schema = draft_schema(self.categories)
-        messages = [*self.prefix(), ("user", tagged("message", text))]
+        messages = self.prefix()
+        for example in examples:
+            messages += [("user", _asked(example.text, example.before)), ("assistant", example.answer)]
+        messages.append(("user", _asked(text, before)))
         calls: list[Completion] = []
         try:
             calls.append(
@@ -97,71 +107,13 @@ class LLMPlanner:
             return _parse(second.text), [*calls, second]
 
 
+def _asked(text: str, before: str) -> str:
+    said = tagged("message", text)
+    return f"{tagged('before', before, BEFORE_CHARS)}{said}" if before else said
+
+
 def _parse(text: str) -> Draft:
     try:
         return Draft.model_validate(json.loads(text))
     except (ValueError, ValidationError) as error:
         raise LLMBadOutput(f"not a plan: {clean(text, 200)}") from error
-
-
-@dataclass(slots=True)
-class Merger:
-    """Merges a draft into the rule reading.
-
-    Rules keep the last word on numbers, denials, names and what is hard. From the draft come an action where the rules
-    saw none; where the rules read no category, categories as preferences for ranking, never as filters; and a mood to
-    search for, when at least half of its words are the user's own.
-    """
-
-    catalogue: Catalogue
-
-    def merge(
-        self, reading: Understanding, request: Request, rules: Plan, draft: Draft, *, rerank: bool
-    ) -> tuple[Request, Plan]:
-        action = rules.action
-        said = set(fold(reading.text).split())
-        if reading.act == "other" and draft.action == "recommend" and (draft.mood or draft.genres):
-            action = "recommend"
-        request = replace(request, conditions=[*request.conditions, *self._wanted(draft, request)])
-        mood = self._mood(draft, request, said)
-        # A wish of hard conditions alone leaves a model nothing to judge; then its time is better saved.
-        soft = bool(request.references or request.query or mood or request.soft or "rerank" in draft.tools)
-        calls = _calls(action, request, rerank and soft, [mood] if mood else [])
-        plan = rules.model_copy(
-            update={
-                "action": action,
-                "calls": calls,
-                "preferences": tuple(c.label for c in request.soft),
-                "query": rules.query or mood,
-            }
-        )
-        return request, plan
-
-    def _wanted(self, draft: Draft, request: Request) -> list[Condition]:
-        """Categories of the draft that the rules did not read, as preferences for ranking, never as filters."""
-        spec = self.catalogue.schema.by_role(Role.CATEGORY)
-        if spec is None:
-            return []
-        known = set(self.catalogue.tags(spec.name).vocabulary)
-        taken = {str(v) for c in request.conditions for v in _values(c)}
-        denied = set(draft.exclude)
-        if any(c.slot == spec.name for c in request.conditions):
-            return []
-        fresh = [g for g in dict.fromkeys(draft.genres) if g in known and g not in taken and g not in denied]
-        return [
-            Condition(Test(spec.name, Op.ANY, (g,)), g.lower(), spec.name, source="llm", hard=False) for g in fresh[:2]
-        ]
-
-    def _mood(self, draft: Draft, request: Request, said: set[str]) -> str:
-        """The draft's mood, when half of its words are the user's own and no condition says it already."""
-        words = fold(draft.mood).split()
-        conditions = {word for c in request.conditions for word in fold(f"{c.said} {c.label}").split()}
-        grounded = sum(word in said for word in words)
-        new = [word for word in words if word not in conditions and word not in FUNCTION_WORDS]
-        return clean(draft.mood, 80) if new and 2 * grounded >= len(words) else ""
-
-
-def _values(condition: Condition) -> tuple[object, ...]:
-    expr = condition.expr
-    inner = getattr(expr, "part", expr)
-    return tuple(getattr(inner, "values", ()))

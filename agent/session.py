@@ -45,6 +45,8 @@ class Session:
     people: list[str] = field(default_factory=list)
     people_field: str = ""
     query: str = ""
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    """Good turns of this conversation, as examples for the planner; see :mod:`convrec.agent.demonstrations`."""
     situation: list[str] = field(default_factory=list)
     """Who is there, where, on what occasion, as said so far: facets of :mod:`convrec.memory.situations`."""
 
@@ -69,6 +71,7 @@ class Session:
             "people": self.people,
             "people_field": self.people_field,
             "query": self.query,
+            "examples": self.examples,
             "situation": self.situation,
         }
 
@@ -86,6 +89,7 @@ class Session:
             people=data["people"],
             people_field=data["people_field"],
             query=data["query"],
+            examples=list(data.get("examples", [])),
             situation=list(data.get("situation", ())),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from convrec.agent.answering import Answerer
 from convrec.agent.api import AgentInfo
 from convrec.agent.budget import Budget
+from convrec.agent.demonstrations import DemonstrationBank
 from convrec.agent.events import (
     Event,
     Finished,
@@ -23,7 +24,9 @@ from convrec.agent.events import (
 )
 from convrec.agent.executor import Executor, Toolbox
 from convrec.agent.llm.base import LLM
-from convrec.agent.planner import LLMPlanner, Merger, plan_by_rules
+from convrec.agent.planner import LLMPlanner, plan_by_rules
+from convrec.agent.planner_examples import Examples
+from convrec.agent.planner_merge import Merger
 from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of, rivals
 from convrec.agent.request import interpret
 from convrec.agent.reranker import Reranker
@@ -62,6 +65,9 @@ class Agent:
     answerer: Answerer = field(init=False)
     planner: LLMPlanner = field(init=False)
     merger: Merger = field(init=False)
+    examples: Examples = field(init=False)
+    observer: Callable[[Turn], None] | None = None
+    """Called with every finished turn, in the thread that ran it: for evaluation. None in service."""
     _locks: WeakValueDictionary[tuple[str, str], threading.Lock] = field(
         init=False, default_factory=WeakValueDictionary
     )
@@ -74,7 +80,8 @@ class Agent:
         self.understander = Understander(self.catalogue)
         self.listener = Listener(self.catalogue, self.understander.reader)
         self.planner = LLMPlanner(self.catalogue)
-        self.merger = Merger(self.catalogue)
+        self.merger = Merger(self.catalogue, self.understander.reader.reserved_words())
+        self.examples = Examples(DemonstrationBank(self.toolbox.search.embedder), self.sessions)
         self.answerer = Answerer(
             self.catalogue,
             self.preferences,
@@ -124,12 +131,13 @@ class Agent:
         turn.timings["first_event"] = understood - started
         if unread is not None:
             yield turn.fall_back("memory", unread, "answered without what is remembered")
-        yield from self._plan(turn, reranks)
+        yield from self._plan(turn, reranks, recalled)
         with timed(turn, "answer"):
             yield from self.answerer.answer(turn)
         with timed(turn, "remember"):
             yield from self._remember(turn)
         session.situation = list(said_facets(text, session.situation))
+        self.examples.learn(turn)
         session.turns.append((text, turn.text))
         self.sessions.save(user, session_id, session.to_json())
         # The list stands and the turn is saved before the model is asked for more words: a slow model keeps nobody
@@ -139,6 +147,8 @@ class Agent:
             session.turns[-1] = (text, turn.text)
             self.sessions.save(user, session_id, session.to_json())
         turn.timings["total"] = time.perf_counter() - started
+        if self.observer is not None:
+            self.observer(turn)
         yield Finished(self._result(turn))
 
     def _understood(self, reading: Understanding) -> Understood:
@@ -146,7 +156,7 @@ class Agent:
         notes = [f"not in the catalogue: {u.said}" for u in reading.unknown]
         return Understood(tuple(dict.fromkeys(links)), tuple(c.label for c in reading.conditions), tuple(notes))
 
-    def _plan(self, turn: Turn, reranks: bool) -> Iterator[Event]:
+    def _plan(self, turn: Turn, reranks: bool, recalled: Recollection) -> Iterator[Event]:
         """Rules plan what they are sure of; the rest is one LLM call, merged. The LLM never blocks the turn."""
         note = ""
         if self.llm is not None and turn.reading.act in ("recommend", "other"):
@@ -155,12 +165,23 @@ class Agent:
             with turn.budget, timed(turn, "plan"):
                 try:
                     turn.llm_calls += 1
-                    draft, calls = self.planner.draft(self.llm, turn.reading.text, turn.budget)
+                    session = turn.session
+                    before = session.turns[-1][0] if session.turns and (session.slate or session.last) else ""
+                    shown = self.examples.choose(session, turn.reading, self.settings.demonstrations)
+                    draft, calls = self.planner.draft(
+                        self.llm, turn.reading.text, turn.budget, before=before, examples=shown
+                    )
                     turn.calls += calls
                     turn.llm_calls += len(calls) - 1
-                    turn.request, turn.plan = self.merger.merge(
-                        turn.reading, turn.request, turn.plan, draft, rerank=reranks
-                    )
+                    merged = self.merger.merge(turn.reading, draft)
+                    turn.draft, turn.by_rules, turn.refused = draft, turn.reading, merged.refused
+                    turn.reading = merged.reading
+                    if merged.reading != turn.by_rules:
+                        turn.request = interpret(merged.reading, session, self.catalogue, recalled)
+                    # A wish of hard conditions alone leaves a model nothing to judge; then its time is better saved.
+                    wish = turn.request.references or turn.request.query or turn.request.soft
+                    soft = bool(wish) or "rerank" in draft.tools
+                    turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=reranks and soft)
                     turn.planner = "llm+rules"
                 except LLMError as error:
                     turn.budget.given_up = isinstance(error, LLMTimeout)
@@ -265,6 +286,7 @@ class Agent:
             self._loaded = True  # tried: a failure shows in the turn's own call
             try:
                 self.llm.warm(self.planner.prefix())
+                self.examples.bank.warm()
             except LLMError as error:
                 logger.warning("the model could not be warmed: %s", error)
 

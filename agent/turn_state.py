@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from convrec.agent.budget import Budget
 from convrec.agent.events import Fallback, RecommendedItem, ToolRan
 from convrec.agent.llm.base import Completion
-from convrec.agent.plan import Plan
+from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
 from convrec.agent.session import Session
 from convrec.core.text import clean
@@ -30,6 +30,12 @@ class Turn:
     plan: Plan
     budget: Budget
     planner: str = "rules"
+    by_rules: Understanding | None = None
+    """The reading before a model's draft was merged in; None when none was."""
+    draft: Draft | None = None
+    """What the model made of the message; None when it was not asked or failed."""
+    refused: tuple[str, ...] = ()
+    """What of the draft did not stand up to the message."""
     text: str = ""
     items: list[RecommendedItem] = field(default_factory=list)
     relaxed: list[str] = field(default_factory=list)

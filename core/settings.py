@@ -66,6 +66,9 @@ class TurnSettings(Section):
     llm_budget_s: float = Field(
         25.0, gt=0, description="time the LLM may take in one turn, seconds; what does not fit is left to the rules"
     )
+    demonstrations: int = Field(
+        1, ge=0, le=5, description="worked examples shown to the model when it plans; each costs it reading time"
+    )
     llm_reply: bool = Field(True, description="let the LLM word the reply (verified; else a template)")
     max_message_chars: int = Field(4000, ge=100, description="longest user message accepted")
 
