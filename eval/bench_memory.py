@@ -25,38 +25,8 @@ from convrec.memory.reading import Need
 from convrec.memory.records import NewPreference, Preference
 from convrec.memory.stored import to_stored
 
-GENRES = [
-    "Action",
-    "Adventure",
-    "Animation",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Family",
-    "Fantasy",
-    "History",
-    "Horror",
-    "Music",
-    "Mystery",
-]
-MOODS = [
-    "quiet",
-    "funny",
-    "dark",
-    "slow",
-    "tense",
-    "gentle",
-    "strange",
-    "old",
-    "short",
-    "long",
-    "French",
-    "Korean",
-    "silent",
-    "colourful",
-    "true",
-]
+GENRES = ("Action", "Adventure", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Family", "Fantasy", "Horror")
+MOODS = ("quiet", "funny", "dark", "slow", "tense", "gentle", "strange", "old", "short", "long", "French", "silent")
 REQUESTS = (
     "a funny film for tonight",
     "something quiet with the kids",

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convrec.core.files import replacing
 from convrec.core.locks import locked
 
 DATABASE = "chroma.sqlite3"
@@ -55,6 +56,14 @@ for folder in pathlib.Path(sys.argv[1]).parent.iterdir():
         shutil.rmtree(folder)
 """
 
+_DROP_INDEX = """
+import pathlib, shutil, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=30)
+for (segment,) in db.execute("SELECT id FROM segments WHERE collection = ? AND scope = 'VECTOR'", (sys.argv[2],)):
+    shutil.rmtree(pathlib.Path(sys.argv[1]).parent / segment, ignore_errors=True)
+db.close()
+"""
+
 
 class ChromaFiles:
     """The folder of a Chroma store that several processes of one machine may have open."""
@@ -62,8 +71,8 @@ class ChromaFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database = path / DATABASE
-        self._changes, self._lock, self._uncompacted = (
-            path / name for name in ("convrec.changes", "convrec.lock", "convrec.uncompacted")
+        self._changes, self._lock, self._uncompacted, self._unmended = (
+            path / name for name in ("convrec.changes", "convrec.lock", "convrec.uncompacted", "convrec.unmended")
         )
         self._blanked = 0  # newest change of an index file seen by blank_unused, ns
 
@@ -143,8 +152,30 @@ class ChromaFiles:
                 continue  # dropped with its user just now
         self._blanked = newest
 
-    def _run(self, program: str) -> str:
-        command = [sys.executable, "-I", "-S", "-c", program, str(self.database)]
+    # -- an index that was cut off while it was written ----------------------------------------------------------------
+
+    def drop_index(self, collection_id: str) -> str:
+        """Remove the index folder of a collection, which nobody may have open; "" or what went wrong."""
+        return self._run(_DROP_INDEX, collection_id)
+
+    @property
+    def unmended(self) -> list[str]:
+        """Names of collections whose index was dropped and is not complete again."""
+        try:
+            return self._unmended.read_text(encoding="utf-8").split()
+        except FileNotFoundError:
+            return []
+
+    @unmended.setter
+    def unmended(self, names: list[str]) -> None:
+        if names:
+            with replacing(self._unmended) as temporary:
+                temporary.write_text("\n".join(names), encoding="utf-8")
+        else:
+            self._unmended.unlink(missing_ok=True)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        command = [sys.executable, "-I", "-S", "-c", program, str(self.database), *arguments]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=HELPER_TIMEOUT_S, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:

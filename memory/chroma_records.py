@@ -25,6 +25,7 @@ from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.core.items import FloatArray
 from convrec.memory.chroma_client import errors
+from convrec.memory.embedded import TextOf
 from convrec.memory.store import StoredRecord, checked_user, checked_vectors, has_tags
 
 log = logging.getLogger(__name__)
@@ -289,6 +290,18 @@ def new_collection(client: Any, name: str) -> Any:
     """The collection of one user; made when missing."""
     hnsw = {"space": "cosine", "sync_threshold": SYNC_THRESHOLD, "batch_size": SYNC_THRESHOLD}
     return client.get_or_create_collection(name, embedding_function=None, configuration={"hnsw": hnsw})
+
+
+def embed_rows(collection: Any, rows: Mapping[str, dict[str, Any]], embedder: Embedder, text_of: TextOf) -> None:
+    """Put records, given by their metadata under Chroma's id, with vectors made from their words."""
+    if not rows:
+        return
+    texts = [text_of(_record(metadata)) for metadata in rows.values()]
+    vectors = embedder.embed([text or "" for text in texts])
+    bare = np.array([text is None for text in texts]) | ~vectors.any(axis=1)
+    vectors = np.where(bare[:, None], np.eye(1, embedder.dimension, dtype=np.float32), vectors)
+    metadatas = [dict(metadata) | {"bare": bool(zero)} for metadata, zero in zip(rows.values(), bare, strict=True)]
+    collection.upsert(ids=list(rows), embeddings=vectors, metadatas=metadatas)
 
 
 def names_of(client: Any, generation: int) -> list[str]:

@@ -4,6 +4,9 @@ What is deleted must be gone from the disk too. Chroma 1.5 alone does not do tha
 ``embeddings_queue``, and in free pages of its SQLite file; the vector stays in the index file, marked as deleted. So
 the log's threshold is set to its least value, a record is overwritten before it is deleted, and the file is compacted.
 ``tests/test_stores_files.py`` searches the files for what was forgotten.
+
+Chroma 1.5 writes its index files in place: killed meanwhile, it cannot read the user's collection any more, though the
+records are safe in SQLite. Such an index is dropped and made anew from the records' words (``tests/test_crash.py``).
 """
 
 from __future__ import annotations
@@ -11,19 +14,24 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
+from convrec.core.items import FloatArray
 from convrec.memory.chroma_client import errors, folder_client
 from convrec.memory.chroma_files import ChromaFiles
-from convrec.memory.chroma_records import ChromaRecords, Row, T
+from convrec.memory.chroma_records import ChromaRecords, Row, T, embed_rows, find_collection
+from convrec.memory.embedded import TextOf, embedded_text
+from convrec.memory.store import StoredRecord
 
 log = logging.getLogger(__name__)
 
+BROKEN_INDEX = "hnsw"
+"""In what Chroma says when it cannot read an index."""
 CACHED_USERS = 256
 """Users whose records are kept in memory once read, about 200 KiB each at 100 records."""
 
@@ -38,14 +46,16 @@ class ChromaStore(ChromaRecords):
     Args:
         path: folder of the store; created when missing.
         embedder: what makes the vectors; its name and dimension are recorded at creation and compared at every opening.
+        text_of: the words whose vector belongs to a record, for making an index anew.
 
     Raises:
         MemoryStoreError: the store cannot be opened, or was made with another embedder.
         MissingExtraError: chromadb is not installed.
     """
 
-    def __init__(self, path: Path, embedder: Embedder) -> None:
+    def __init__(self, path: Path, embedder: Embedder, *, text_of: TextOf = embedded_text) -> None:
         super().__init__(embedder, f"The preference store {path}")
+        self._make_vectors, self._text_of = embedder, text_of
         errors()
         self._files = ChromaFiles(path)
         self._change = threading.RLock()
@@ -59,9 +69,27 @@ class ChromaStore(ChromaRecords):
             self._files.prepare()
             with self._files.exclusive():
                 self._open()
+                for name in self._files.unmended:  # killed while mending
+                    self._embed_anew(name)
                 self._blank_unused()
                 if self._files.compaction_owed and (problem := self._files.compact()):
                     log.warning("%s still holds erased text; it could not be compacted: %s", path, problem)
+
+    def put(self, user: str, records: Sequence[StoredRecord], vectors: FloatArray) -> None:
+        self._mending(user, lambda: super(ChromaStore, self).put(user, records, vectors))
+
+    def get(
+        self, user: str, *, ids: Sequence[str] | None = None, where: Mapping[str, str] | None = None
+    ) -> list[StoredRecord]:
+        return self._mending(user, lambda: super(ChromaStore, self).get(user, ids=ids, where=where))
+
+    def query(
+        self, user: str, vector: FloatArray, k: int, *, where: Mapping[str, str] | None = None
+    ) -> list[tuple[StoredRecord, float]]:
+        return self._mending(user, lambda: super(ChromaStore, self).query(user, vector, k, where=where))
+
+    def delete(self, user: str, ids: Sequence[str]) -> int:
+        return self._mending(user, lambda: super(ChromaStore, self).delete(user, ids))
 
     def close(self) -> None:
         with self._change, self._call:
@@ -69,6 +97,40 @@ class ChromaStore(ChromaRecords):
                 self._closed = True
                 self._blank_unused()
                 self._shut()
+
+    def _mending(self, user: str, act: Callable[[], T]) -> T:
+        """``act``, once more when the user's index had to be made anew; all changes can be done twice."""
+        try:
+            return act()
+        except MemoryStoreError as error:
+            if (
+                not isinstance(error.__cause__, errors().ChromaError)
+                or BROKEN_INDEX not in str(error.__cause__).lower()
+            ):
+                raise
+            log.warning("the index of a user was cut off while it was written; it is made anew (%s)", error.__cause__)
+        name = self._collection_name(user)
+        with self._writing(), self._call, self._reported("could not be mended"):
+            self._files.unmended = sorted({*self._files.unmended, name})
+            identity = str(self._chroma.get_collection(name, embedding_function=None).id)
+            self._shut()
+            problem = self._files.drop_index(identity)
+            if problem:
+                raise OSError(problem)
+            self._open()
+            self._embed_anew(name)
+        return act()
+
+    def _embed_anew(self, name: str) -> None:
+        """Vectors for all records of a collection, from their words."""
+        collection = find_collection(self._chroma, name)
+        if collection is not None:
+            held = collection.get(include=["metadatas"])
+            rows = {i: m for i, m in zip(held["ids"], held["metadatas"], strict=True) if m.get("record")}
+            for start in range(0, len(rows), self._batch):
+                part = dict(list(rows.items())[start : start + self._batch])
+                embed_rows(collection, part, self._make_vectors, self._text_of)
+        self._files.unmended = [other for other in self._files.unmended if other != name]
 
     def _blank_unused(self) -> None:
         try:

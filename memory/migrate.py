@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.memory.chroma_client import folder_client, server_client
@@ -25,6 +24,7 @@ from convrec.memory.chroma_records import (
     ROOT,
     chroma_failures,
     drop_generation,
+    embed_rows,
     find_collection,
     hash_of,
     key_of,
@@ -34,9 +34,8 @@ from convrec.memory.chroma_records import (
     root_metadata,
     root_of,
 )
-from convrec.memory.profile import PROFILE_ID
+from convrec.memory.embedded import embedded_text
 from convrec.memory.store import StoredRecord
-from convrec.memory.stored import from_stored, words
 
 Progress = Callable[[int, int], None]
 """(users done, users in all)."""
@@ -97,11 +96,6 @@ def migrate_server(url: str, embedder: Embedder, progress: Progress = lambda don
             return _migrate(client, embedder, progress)
         finally:
             client.close()
-
-
-def embedded_text(record: StoredRecord) -> str | None:
-    """The words whose vector belongs to a record; None when it has none, for it is never searched for."""
-    return None if record.id == PROFILE_ID else words(from_stored(record))
 
 
 def _migrate(client: Any, embedder: Embedder, progress: Progress) -> Migrated:
@@ -193,13 +187,7 @@ def _copy(client: Any, rows: Rows, name: str, embedder: Embedder) -> int:
         target.delete(ids=surplus[start : start + PAGE])
     for start in range(0, len(wanted), PAGE):
         part = wanted[start : start + PAGE]
-        records = [StoredRecord(*json.loads(rows[i]["record"])) for i in part]
-        texts = [embedded_text(record) for record in records]
-        vectors = embedder.embed([text or "" for text in texts])
-        bare = np.array([text is None for text in texts]) | ~vectors.any(axis=1)
-        vectors = np.where(bare[:, None], np.eye(1, embedder.dimension, dtype=np.float32), vectors)
-        metadatas = [rows[i] | {"bare": bool(zero)} for i, zero in zip(part, bare, strict=True)]
-        target.upsert(ids=part, embeddings=vectors, metadatas=metadatas)
+        embed_rows(target, {i: rows[i] for i in part}, embedder, embedded_text)
     return len(wanted)
 
 
