@@ -19,6 +19,7 @@ from convrec.core.errors import ConvrecError
 from convrec.core.files import write_json
 from convrec.eval.report import Report, Table
 from convrec.eval.run_folder import METRICS, read_tables, write_report
+from convrec.eval.suites.run import SUITES
 
 log = logging.getLogger("convrec.eval")
 
@@ -48,14 +49,27 @@ Command = Callable[[Sequence[str]], object]
 """Runs one command of ``convrec eval``, given its arguments; raises what went wrong."""
 
 
-def parts(tier: str, models: Sequence[Path], *, seed: int, quick: bool) -> list[Part]:
-    """All parts. ``models``: saved recommenders, each measured where its training data set is."""
-    return [
-        *_items(models, seed, quick),
-        *_users(tier, seed, quick),
-        *_scenarios(tier, seed, quick),
-        *_suites(tier, seed, quick),
-    ]
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is measured. ``models``: saved recommenders, each measured where its training data set is; ``systems``:
+    other people's recommenders (see ``item_plugins``); ``subject``: the agent (see ``subject``)."""
+
+    tier: str = "none"
+    models: Sequence[Path] = ()
+    systems: Sequence[str] = ()
+    subject: str = "local"
+    seed: int = 0
+    quick: bool = False
+
+    @property
+    def of_agent(self) -> tuple[str, ...]:
+        """Arguments of every command that talks to an agent."""
+        return ("--tier", self.tier, "--subject", self.subject, "--seed", str(self.seed))
+
+
+def parts(asked: Asked) -> list[Part]:
+    """All parts, in order."""
+    return [*_items(asked), *_users(asked), *_scenarios(asked), *_suites(asked)]
 
 
 def run_parts(
@@ -72,6 +86,9 @@ def run_parts(
                 command(arguments)
         except ConvrecError as error:
             reason = str(error)
+        if not reason and not (out / part.name / METRICS).exists():
+            reason = "It ended without figures."
+        if reason:
             log.warning("%s did not run: %s", part.name, reason)
         done.append(Done(part, reason))
     _write(out, done)
@@ -93,21 +110,22 @@ def splits_of(folder: Path) -> tuple[str, ...]:
     return tuple(split for split in splits if isinstance(split, str)) if isinstance(splits, list) else ()
 
 
-def _items(models: Sequence[Path], seed: int, quick: bool) -> list[Part]:
+def _items(asked: Asked) -> list[Part]:
     found = []
     for dataset, protocols in (("redial", ("novel", "full", "cikm", "unicrs")), ("inspired", ("cikm", "unicrs"))):
-        own = [folder for folder in models if any(split.startswith(f"{dataset}-") for split in splits_of(folder))]
+        own = [folder for folder in asked.models if any(s.startswith(f"{dataset}-") for s in splits_of(folder))]
         for protocol in protocols:
-            arguments = ["items", "--dataset", dataset, "--protocol", protocol, "--seed", str(seed)]
+            arguments = ["items", "--dataset", dataset, "--protocol", protocol, "--seed", str(asked.seed)]
             arguments += [text for folder in own for text in ("--model", str(folder))]
-            if quick:
+            arguments += [text for system in asked.systems for text in ("--system", system)]
+            if asked.quick:
                 arguments += ["--limit-dialogues", str(QUICK_DIALOGUES), "--systems", "popularity,echo,itemknn"]
             title = f"Item recommendation: {dataset}, {protocol}"
             found.append(Part(f"items-{dataset}-{protocol}", title, tuple(arguments)))
     return found
 
 
-def _users(tier: str, seed: int, quick: bool) -> list[Part]:
+def _users(asked: Asked) -> list[Part]:
     found = []
     for simulator, source, dialogues in (
         ("scripted", "demo", 400),
@@ -115,8 +133,8 @@ def _users(tier: str, seed: int, quick: bool) -> list[Part]:
         ("target", "redial", 300),
         ("chat", "redial", 300),
     ):
-        arguments = ["users", "--simulator", simulator, "--source", source, "--tier", tier, "--seed", str(seed)]
-        arguments += ["--dialogues", str(QUICK_DIALOGUES // 4 if quick else dialogues)]
+        arguments = ["users", "--simulator", simulator, "--source", source, *asked.of_agent]
+        arguments += ["--dialogues", str(QUICK_DIALOGUES // 4 if asked.quick else dialogues)]
         arguments += ["--persona", "all"] if (simulator, source) == ("scripted", "demo") else []
         arguments += ["--catalogue", "redial"] if source == "redial" else []
         title = f"Simulated users: {simulator}, {source}"
@@ -124,15 +142,14 @@ def _users(tier: str, seed: int, quick: bool) -> list[Part]:
     return found
 
 
-def _scenarios(tier: str, seed: int, quick: bool) -> list[Part]:
-    repeats = "1" if quick else "4"
-    arguments = ("scenarios", "--tier", tier, "--repeats", repeats, "--seed", str(seed))
+def _scenarios(asked: Asked) -> list[Part]:
+    arguments = ("scenarios", "--repeats", "1" if asked.quick else "4", *asked.of_agent)
     return [Part("scenarios", "Scripted scenarios", arguments)]
 
 
-def _suites(tier: str, seed: int, quick: bool) -> list[Part]:
-    arguments = ["suites", "--tier", tier, "--seed", str(seed), *(["--quick"] if quick else [])]
-    return [Part("suites", "Suites", tuple(arguments))]
+def _suites(asked: Asked) -> list[Part]:
+    small = ("--small",) if asked.quick else ()
+    return [Part(f"suite-{name}", f"Suite: {name}", ("suite", name, *asked.of_agent, *small)) for name in SUITES]
 
 
 def _write(out: Path, done: Sequence[Done]) -> None:

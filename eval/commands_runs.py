@@ -11,7 +11,7 @@ from convrec.core.errors import RequestError
 from convrec.core.files import replacing
 from convrec.core.settings import Tier
 from convrec.core.text import visible
-from convrec.eval.all import found_models, parts, run_parts
+from convrec.eval.all import Asked, found_models, parts, run_parts
 from convrec.eval.compare import as_json, compare
 from convrec.eval.report import Dialogue, Report, Table, markdown, shown
 from convrec.eval.report_html import html
@@ -70,6 +70,12 @@ def run_all(
             help="folder of a saved recommender; default: all in the home's models that saw training data only"
         ),
     ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option(help="someone else's recommender: a plug-in's name or module:object; repeatable")
+    ] = None,
+    subject: Annotated[
+        str, typer.Option(help="the agent: local, http://host:port/v1, module:object or an entry point")
+    ] = "local",
     quick: Annotated[bool, typer.Option("--quick", help="a few dialogues each, to see that everything runs")] = False,
     only: Annotated[list[str] | None, typer.Option(help="only parts whose name begins so; may be repeated")] = None,
     force: Annotated[bool, typer.Option("--force", help="throw away what another config left in the folders")] = False,
@@ -79,13 +85,10 @@ def run_all(
     """Everything: item protocols, simulated users, scenarios, suites; one report. Repeat it to go on after a stop."""
     stderr = Console(stderr=True)
     models = model if model is not None else found_models(ctx.obj.settings.home)
-    chosen = [
-        part
-        for part in parts(tier, models, seed=seed, quick=quick)
-        if not only or any(part.name.startswith(name) for name in only)
-    ]
+    known = parts(Asked(tier, models, system or (), subject, seed, quick))
+    chosen = [part for part in known if not only or any(part.name.startswith(name) for name in only)]
     if not chosen:
-        names = ", ".join(part.name for part in parts(tier, models, seed=seed, quick=quick))
+        names = ", ".join(part.name for part in known)
         raise typer.BadParameter(f"No part begins so; there are: {names}.", param_hint="--only")
     assert ctx.parent is not None
     group = ctx.parent.command  # ``convrec eval``

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 from convrec.core.errors import DatasetError
-from convrec.eval.all import Part, found_models, parts, run_parts, splits_of
+from convrec.eval.all import Asked, Part, found_models, parts, run_parts, splits_of
 from convrec.eval.commands import app as eval_app
 from convrec.eval.report import Report, Table
 from convrec.eval.run_folder import METRICS, REPORT_HTML, REPORT_MD, RunFolder, read_tables, run_config
@@ -31,9 +31,9 @@ def model(tiny: Path, folder: Path, *splits: str) -> Path:
 
 class TestParts:
     def test_every_protocol_and_every_kind(self) -> None:
-        names = [part.name for part in parts("none", [], seed=0, quick=False)]
+        names = [part.name for part in parts(Asked())]
         wanted = {f"items-redial-{protocol}" for protocol in ("novel", "full", "cikm", "unicrs")}
-        assert wanted | {"items-inspired-cikm", "items-inspired-unicrs", "scenarios", "suites"} <= set(names)
+        assert wanted | {"items-inspired-cikm", "items-inspired-unicrs", "scenarios", "suite-injection"} <= set(names)
         assert any(name.startswith("users-") for name in names)
         assert len(names) == len(set(names))
 
@@ -48,16 +48,17 @@ class TestParts:
         (home / "models/damaged/manifest.json").write_text("{")
         assert found_models(home) == [both, redial]
         assert splits_of(home / "models/damaged") == ()
-        by_name = {part.name: part.arguments for part in parts("none", [both, redial], seed=0, quick=False)}
+        by_name = {part.name: part.arguments for part in parts(Asked(models=[both, redial], systems=["acme"]))}
         assert str(redial) in by_name["items-redial-full"]
         assert str(redial) not in by_name["items-inspired-cikm"]
         assert str(both) in by_name["items-inspired-cikm"]
+        assert all("acme" in arguments for name, arguments in by_name.items() if name.startswith("items-"))
 
     def test_every_command_of_every_part_is_there(self) -> None:
         """The option names too: a part that cannot be read would be named as not run, for ever."""
         commands = typer.main.get_command(eval_app)
         for quick in (False, True):
-            for part in parts("none", [], seed=0, quick=quick):
+            for part in parts(Asked(quick=quick, models=[Path("x")], systems=["y"])):
                 name, *options = part.arguments
                 command: Any = commands.commands[name]  # type: ignore[attr-defined]
                 known = {text for parameter in command.params for text in parameter.opts}
