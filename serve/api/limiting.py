@@ -31,9 +31,9 @@ class RateLimiter:
             raise SettingsError(f"server.rate_storage = {storage!r}: {error}. Use memory:// or redis://host") from error
         self._limiter: MovingWindowRateLimiter | FixedWindowRateLimiter
         try:
-            self._limiter = MovingWindowRateLimiter(made)  # type: ignore[arg-type]
+            self._limiter = MovingWindowRateLimiter(made)
         except NotImplementedError:
-            self._limiter = FixedWindowRateLimiter(made)  # type: ignore[arg-type]
+            self._limiter = FixedWindowRateLimiter(made)
 
     async def take(self, key: str, rate: str) -> int | None:
         """Count one request. None when it is within ``rate`` ("120/minute"; "": no limit), else seconds to wait."""

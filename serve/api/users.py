@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from convrec.core.errors import RequestError
 from convrec.memory.preferences import PreferenceMemory
-from convrec.memory.records import NewPreference, Polarity, Preference
+from convrec.memory.records import Kind, NewPreference, Polarity, Preference
 from convrec.serve.api import schemas
 from convrec.serve.api.answers import ERRORS
 from convrec.serve.api.constraints import Constraint
@@ -249,19 +249,26 @@ def _new(api: Api, body: PreferenceNew) -> NewPreference:
         raise RequestError("item", body.item, "Give 'item' or 'constraint', not both")
     if body.standing and body.constraint is None:
         raise RequestError("standing", True, "A standing instruction needs a 'constraint'")
-    said = {"polarity": body.polarity, "text": body.text, "said": body.text, "confidence": 1.0}
+    subject, payload = f"note:{body.text}", dict[str, Any]()
+    kind: Kind = "note"
     if body.item is not None:
         [item] = checked_items(catalogue, [body.item], "item")
-        payload = {"item": item, "catalogue": catalogue.name}
-        return NewPreference(kind="item", subject=f"item:{item}"[:200], payload=payload, **said)
-    if body.constraint is None:
-        return NewPreference(kind="note", subject=f"note:{body.text}"[:200], **said)
-    condition = body.constraint.condition(catalogue, "constraint")
-    words = ",".join(map(str, body.constraint.values))
-    subject = f"{body.constraint.field}={words}" if body.constraint.op in ("any", "all") else body.constraint.field
-    kind: Literal["standing", "attribute"] = "standing" if body.standing else "attribute"
-    payload = {"condition": condition_to_json(condition)}
-    return NewPreference(kind=kind, subject=subject[:200], payload=payload, **said)
+        kind, subject, payload = "item", f"item:{item}", {"item": item, "catalogue": catalogue.name}
+    elif body.constraint is not None:
+        condition = body.constraint.condition(catalogue, "constraint")
+        words = ",".join(map(str, body.constraint.values))
+        kind = "standing" if body.standing else "attribute"
+        subject = f"{body.constraint.field}={words}" if body.constraint.op in ("any", "all") else body.constraint.field
+        payload = {"condition": condition_to_json(condition)}
+    return NewPreference(
+        kind=kind,
+        polarity=body.polarity,
+        subject=subject[:200],
+        text=body.text,
+        said=body.text,
+        confidence=1.0,
+        payload=payload,
+    )
 
 
 def _known(memory: PreferenceMemory, stored: str, preference: str) -> None:
