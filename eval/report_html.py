@@ -16,7 +16,7 @@ _CSS = """
   --soft: #1d232b; --s0: #7aa8e6; --s1: #f0935f; --s2: #63c79f; --s3: #d98bce; --s4: #d8b84a; --s5: #a89cf0;
   --s6: #e8808c; --s7: #a3b3c2; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1080px; padding: 28px 20px 60px; background: var(--bg); color: var(--fg);
+body { margin: 0 auto; max-width: 1280px; padding: 28px 20px 60px; background: var(--bg); color: var(--fg);
   font: 15px/1.55 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 0 0 8px; } h2 { font-size: 1.15rem; margin: 34px 0 8px; }
 p { margin: 6px 0; } .note, .lead { color: var(--dim); }
