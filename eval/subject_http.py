@@ -131,7 +131,7 @@ class HttpSubject:
             for key in [key for key in self._said if key[0] == user]:
                 del self._said[key]
         if self.ours:
-            self._request("DELETE", f"/users/{quote(user, safe='')}/preferences", None)
+            self._request("DELETE", f"/users/{quote(user, safe='')}", None)
 
     def close(self) -> None:
         self._client.close()

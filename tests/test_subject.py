@@ -121,7 +121,9 @@ class TestConvrecServer:
         subject.say("I never want comedies", user="bob", session="s")
         subject.forget("ann")
         assert agent.preferences.list("ann") == []
+        assert agent.history(user="ann", session_id="s") == []
         assert len(agent.preferences.list("bob")) == 1
+        assert len(agent.history(user="bob", session_id="s")) == 1
 
 
 class TestBareServer:

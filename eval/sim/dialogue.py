@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from convrec.eval.sim.users import Heard, Said, ScriptedUser, SimulatedUser, Sim
 from convrec.eval.subject import Reply, Subject
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.schema import Role
+
+log = logging.getLogger("convrec.eval")
 
 Outcome: TypeAlias = Literal["accepted", "gave up", "left", "out of turns", "error"]
 
@@ -98,11 +101,11 @@ def converse(
 
 
 def _forget(subject: Subject, name: str) -> None:
-    """A subject that is down cannot forget either; the dialogue's own outcome already says so."""
+    """A subject that cannot forget ends no run: each dialogue has a user of its own."""
     try:
         subject.forget(name)
-    except ConvrecError:
-        return
+    except ConvrecError as error:
+        log.warning("%s could not forget %s: %s", subject.name, name, error)
 
 
 class _Log:
