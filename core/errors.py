@@ -18,7 +18,11 @@
     ├── ToolError
     │   ├── ToolRetry          the arguments are wrong: correct them and call again
     │   └── ToolFailed         the tool cannot do it: plan around it
-    └── MemoryStoreError       the preference or session store cannot be opened, read or written
+    ├── MemoryStoreError       the preference or session store cannot be opened, read or written
+    └── ClientError            a call of convrec.Client did not succeed
+        ├── ServerUnreachable  no server, it did not answer in time, or what it sent is no answer
+        └── ApiError           the server refused or failed: status, code, the field that is wrong
+            └── ApiBusy        too many requests, or it is going down: come back in retry_after seconds
 
 A message says what was given, what was expected and what to do.
 """
@@ -111,3 +115,41 @@ class ToolFailed(ToolError):
 
 class MemoryStoreError(ConvrecError):
     """The preference or session store cannot be opened, read or written."""
+
+
+class ClientError(ConvrecError):
+    """A call of ``convrec.Client`` did not succeed."""
+
+
+class ServerUnreachable(ClientError):
+    """No server, it did not answer in time, or what it sent is no answer of this API."""
+
+
+class ApiError(ClientError):
+    """The server refused a request or failed at it.
+
+    Attributes:
+        status: of HTTP; 200 when a stream broke off with an error.
+        code: the server's word for it, as "invalid_value" or "model_not_found".
+        field: the field that is wrong, as "messages[0].content"; None when it is no field's fault.
+        request_id: what finds the request in the server's log.
+        retry_after: when to come back, seconds; None when the server did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        field: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.status, self.code, self.field = status, code, field
+        self.request_id, self.retry_after = request_id, retry_after
+        super().__init__(message)
+
+
+class ApiBusy(ApiError):
+    """Too many requests (429), or the server is going down (503): come back in ``retry_after`` seconds."""
