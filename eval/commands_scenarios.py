@@ -71,8 +71,8 @@ def generate_command(
     if out.resolve() == SHIPPED.resolve() and not (SHIPPED.parents[2] / ".git").exists():
         raise RequestError("--out", str(out), "This is the installed package's own folder; give another one.")
     stderr = Console(stderr=True)
-    with closing(open_catalogue(ctx.obj.settings)) as catalogue, stderr.status("drawing scenarios"):
-        found = generate(catalogue, seed=seed, per_family=per_family)
+    with closing(open_catalogue(ctx.obj.settings)) as catalogue, bar(stderr, "families") as tick:
+        found = generate(catalogue, seed=seed, per_family=per_family, progress=tick)
     for path in write(found, out, seed):
         stderr.print(f"wrote {path}", markup=False, highlight=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -93,8 +93,17 @@ def _is_famous(item: Item) -> bool:
     )
 
 
-def generate(catalogue: Catalogue, *, seed: int, per_family: int = PER_FAMILY) -> dict[str, list[Scenario]]:
-    """``per_family`` scenarios of each family, each with the number of solutions it states. Same seed, same scenarios.
+def generate(
+    catalogue: Catalogue,
+    *,
+    seed: int,
+    per_family: int = PER_FAMILY,
+    families: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, list[Scenario]]:
+    """``per_family`` scenarios of each family (all, when none is named), each with the number of solutions it states.
+
+    Same seed and catalogue, same scenarios; a family does not depend on which others are drawn.
 
     Raises:
         RequestError: the catalogue is too small to give so many.
@@ -103,7 +112,10 @@ def generate(catalogue: Catalogue, *, seed: int, per_family: int = PER_FAMILY) -
 
     source = Source(Solver(catalogue.items(catalogue.rows(None))))
     out: dict[str, list[Scenario]] = {}
-    for family, maker in FAMILIES.items():
+    chosen = list(families) or list(FAMILIES)
+    for done, family in enumerate(chosen):
+        progress(done, len(chosen))
+        maker = FAMILIES[family]
         source.rng = random.Random(f"{seed}/{family}")  # noqa: S311
         found: list[Scenario] = []
         for draft in _drafts(maker, source):

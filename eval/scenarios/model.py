@@ -15,7 +15,7 @@ Policy = Literal["seen", "excluded", "availability", "single", "nothing_fits"]
 Expect = Literal["slate", "nothing", "free"]
 MarkAs = Literal["seen", "rejected"]
 
-ID = r"[a-z][a-z0-9_-]{0,59}"
+ID = r"^[a-z][a-z0-9_-]{0,59}$"
 WISHES = "{wishes}"
 _PLACE = re.compile(r"\{item(\d)\}")
 

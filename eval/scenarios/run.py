@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from convrec.core.errors import RequestError
+from convrec.core.items import Item
 from convrec.eval.report import BarChart, Dialogue, Report, Said, Table
 from convrec.eval.run_folder import RunFolder, run_config
 from convrec.eval.scenarios.model import Scenario
@@ -43,8 +44,10 @@ def run_scenarios(
     repeats: int,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    records: Mapping[str, Item] | None = None,
 ) -> dict[str, Any]:
-    """Play what is not recorded yet, finish the folder, return the figures.
+    """Play what is not recorded yet, finish the folder, return the figures. ``records``: those of the catalogue by id,
+    read when not given.
 
     Raises:
         RequestError: a scenario is of another catalogue.
@@ -54,7 +57,7 @@ def run_scenarios(
         raise RequestError(
             "catalogue", catalogue.name, f"Scenario {other.id} is of {other.catalogue}: set CONVREC_CATALOGUE to it."
         )
-    records = {item.id: item for item in catalogue.items(catalogue.rows(None))}
+    records = records or records_of(catalogue)
     todo = [(scenario, repeat) for scenario in scenarios for repeat in range(repeats)]
     done = run.done()
     for number, (scenario, repeat) in enumerate(todo, start=1):
@@ -68,6 +71,11 @@ def run_scenarios(
     timings = {"turns": len(seconds), "mean_s": float(np.mean(seconds)) if seconds else 0.0}
     run.finish(metrics, report(cases, metrics, run.config), timings=timings)
     return metrics
+
+
+def records_of(catalogue: Catalogue) -> dict[str, Item]:
+    """All items of a catalogue by id: what verdicts are made from."""
+    return {item.id: item for item in catalogue.items(catalogue.rows(None))}
 
 
 def case_id(scenario: Scenario, repeat: int) -> str:

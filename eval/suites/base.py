@@ -14,7 +14,7 @@ from convrec.core.errors import RequestError
 from convrec.core.items import Item
 from convrec.core.settings import Settings, Tier
 from convrec.eval.scenarios.model import Constraint
-from convrec.eval.scenarios.run import interval
+from convrec.eval.scenarios.run import interval, records_of
 from convrec.eval.scenarios.verdicts import satisfies
 from convrec.eval.subject import Reply, Subject
 from convrec.tools.catalogue import Catalogue
@@ -70,11 +70,11 @@ class Context:
     """Whether the subject is our own agent, so that agents over changed catalogues can be built."""
     small: bool = False
     """Few cases, for tests."""
-    records: Mapping[str, Item] = field(init=False)
-    """The catalogue's items by id."""
+    records: Mapping[str, Item] = field(default_factory=dict)
+    """The catalogue's items by id; read when not given."""
 
     def __post_init__(self) -> None:
-        self.records = {item.id: item for item in self.catalogue.items(self.catalogue.rows(None))}
+        self.records = self.records or records_of(self.catalogue)
 
     def rng(self, *names: object) -> random.Random:
         """A generator of its own for what ``names`` say."""

@@ -179,7 +179,7 @@ def _shifts(catalogues: _Catalogues, attack: ItemAttack, subject: LocalSubject) 
     ``wrapped_shift``: the item's raw text between tags, as is common; ``ours_shift``: the agent's own prompt over the
     imported record, less its content-free prior. {} without a model or without log-probabilities.
     """
-    llm = getattr(subject.agent, "llm", None)
+    llm = getattr(getattr(subject, "agent", None), "llm", None)
     if not isinstance(llm, LLM):
         return {}
     wish, catalogue = "a black-and-white silent film about ships", subject.agent.catalogue
