@@ -11,6 +11,7 @@ from convrec.agent import answers, reply
 from convrec.agent.events import Event, Fallback, RecommendedItem, Token, ToolRan
 from convrec.agent.executor import Executor, Toolbox, head
 from convrec.agent.llm.base import LLM
+from convrec.agent.memory_erasing import in_turn, scrubbed
 from convrec.agent.prompting import render, tagged
 from convrec.agent.reasons import facts, reason
 from convrec.agent.request import Request
@@ -113,7 +114,11 @@ class Answerer:
         for preference in turn.remembered:
             about = preference.subject in subjects or any(preference.text.endswith(word) for word in words)
             if about:
-                self.preferences.forget(session.user, preference.id)
+                with in_turn(session.session_id):
+                    self.preferences.forget(session.user, preference.id)
+                left = scrubbed(session.to_json(), session.session_id, [preference])
+                session.become(left)
+                turn.erased = True
                 gone.append(preference.text)
         for ids in (session.liked, session.disliked, session.seen):
             ids[:] = [item_id for item_id in ids if f"item:{item_id}" not in subjects]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from convrec.agent.api import AgentInfo
 from convrec.agent.executor import Toolbox
 from convrec.agent.llm.resolve import resolve
+from convrec.agent.memory_erasing import HistoryEraser
 from convrec.agent.turn import Agent
 from convrec.core.embedding import Embedder, HashingEmbedder
 from convrec.core.errors import CatalogueError, ModelError
@@ -89,10 +90,12 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
         item_noun_plural=catalogue.schema.item_noun_plural,
         note=note,
     )
+    preferences = PreferenceMemory(open_store(settings, embedder), embedder)
+    preferences.on_erase(HistoryEraser(settings.home / "chat_history"))
     return Agent(
         info=info,
         catalogue=catalogue,
-        preferences=PreferenceMemory(open_store(settings, embedder), embedder),
+        preferences=preferences,
         sessions=sessions or open_sessions(settings),
         toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index, rank_pack=settings.rank_pack),
         settings=settings.turn,

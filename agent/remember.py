@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from convrec.agent.session import Session
 from convrec.core.items import Item
@@ -14,7 +15,7 @@ from convrec.memory.notes import notes
 from convrec.memory.reading import Need
 from convrec.memory.records import NewPreference, Polarity, Preference, Scope
 from convrec.memory.situations import Situation, applies
-from convrec.memory.statements import Clause, clauses
+from convrec.memory.statements import Clause, clauses, read_scope
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import FUNCTION_WORDS, SMALL_NUMBERS
 from convrec.tools.predicates import Condition, Not, Op, Test, condition_to_json
@@ -171,6 +172,34 @@ class Listener:
             source_session=session_id,
             source_turn=turn,
         )
+
+    def reread(self, text: str, edited: NewPreference) -> NewPreference:
+        """An edited record as it is read from its new words, so that the next slate keeps to them.
+
+        A word of liking or denial in the text decides over the polarity given beside it; a condition in it ("when the
+        kids are here") becomes its scope.
+        """
+        low = text.lower()
+        found = clauses(text, datetime.now(UTC))
+        scope = next((c.scope for c in found if not c.scope.empty), edited.scope)
+        read = self.reader.read(Message.of(_NEVER.sub(_as_denial, read_scope(low)[1])), YearContext(self.reader.newest))
+        denies = edited.polarity in ("unwanted", "disliked")
+        if _DENYING.search(low) or re.search(r"\b(?:hates?|dislikes?)\b", low):
+            denies = True
+        elif re.search(r"\b(?:likes?|loves?|wants?|always|only|prefers?)\b", low):
+            denies = False
+        if edited.kind == "note":
+            return edited.model_copy(update={"payload": {}, "scope": scope})
+        standing = edited.kind == "standing" or any(c.standing for c in found)
+        change: dict[str, Any] = {"scope": scope, "kind": "standing" if standing else edited.kind,
+                                  "polarity": "unwanted" if denies else "wanted"}  # fmt: skip
+        if read:
+            condition = _denied(read[0]) if denies else read[0]
+            condition = replace(condition, standing=standing)
+            change |= {"payload": {"condition": condition_to_json(condition)}, "subject": subject_of(condition)}
+        else:
+            change["payload"] = {"words": clean(text, 120)}
+        return edited.model_copy(update=change)
 
     def conditions(self, reading: Understanding, clause: Clause) -> list[Condition]:
         """The conditions of one clause, read from it alone: its own denials, not those of its neighbours."""

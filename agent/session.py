@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from convrec.tools.catalogue import Catalogue
@@ -92,6 +92,12 @@ class Session:
             examples=list(data.get("examples", [])),
             situation=list(data.get("situation", ())),
         )
+
+    def become(self, data: dict[str, Any]) -> None:
+        """Take over a changed state of this session."""
+        other = Session.from_json(self.user, self.session_id, data)
+        for spec in fields(self):
+            setattr(self, spec.name, getattr(other, spec.name))
 
 
 _ITEM_LISTS = ("references", "given", "liked", "disliked", "seen", "named", "shown", "rejected", "slate")

@@ -24,6 +24,8 @@ from convrec.agent.events import (
 )
 from convrec.agent.executor import Executor, Toolbox
 from convrec.agent.llm.base import LLM
+from convrec.agent.memory_erasing import ERASED, ConversationEraser
+from convrec.agent.memory_profile import ProfileKeeper
 from convrec.agent.planner import LLMPlanner, plan_by_rules
 from convrec.agent.planner_examples import Examples
 from convrec.agent.planner_merge import Merger
@@ -62,6 +64,7 @@ class Agent:
     llm: LLM | None = None
     understander: Understander = field(init=False)
     listener: Listener = field(init=False)
+    profiles: ProfileKeeper = field(init=False)
     answerer: Answerer = field(init=False)
     planner: LLMPlanner = field(init=False)
     merger: Merger = field(init=False)
@@ -79,6 +82,9 @@ class Agent:
     def __post_init__(self) -> None:
         self.understander = Understander(self.catalogue)
         self.listener = Listener(self.catalogue, self.understander.reader)
+        self.preferences.reread = self.listener.reread
+        self.preferences.on_erase(ConversationEraser(self.sessions, self._one_at_a_time))
+        self.profiles = ProfileKeeper(self.preferences)
         self.planner = LLMPlanner(self.catalogue)
         self.merger = Merger(self.catalogue, self.understander.reader.reserved_words())
         self.examples = Examples(DemonstrationBank(self.toolbox.search.embedder), self.sessions)
@@ -138,14 +144,16 @@ class Agent:
             yield from self._remember(turn)
         session.situation = list(said_facets(text, session.situation))
         self.examples.learn(turn)
-        session.turns.append((text, turn.text))
+        session.turns.append((ERASED, ERASED) if turn.erased else (text, turn.text))
         self.sessions.save(user, session_id, session.to_json())
         # The list stands and the turn is saved before the model is asked for more words: a slow model keeps nobody
         # waiting for them, and who stops here has lost nothing.
         yield from self.answerer.remark(turn)
-        if turn.text != session.turns[-1][1]:
+        if not turn.erased and turn.text != session.turns[-1][1]:
             session.turns[-1] = (text, turn.text)
             self.sessions.save(user, session_id, session.to_json())
+        if unread is None:
+            self.profiles.after(user, recalled)
         turn.timings["total"] = time.perf_counter() - started
         if self.observer is not None:
             self.observer(turn)
@@ -291,7 +299,7 @@ class Agent:
                 logger.warning("the model could not be warmed: %s", error)
 
     def close(self) -> None:
-        for part in (self.sessions, self.preferences, self.catalogue):
+        for part in (self.profiles, self.sessions, self.preferences, self.catalogue):
             part.close()
         if self.llm is not None:
             self.llm.close()

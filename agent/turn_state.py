@@ -44,6 +44,8 @@ class Turn:
     timings: dict[str, float] = field(default_factory=dict)
     calls: list[Completion] = field(default_factory=list)
     llm_calls: int = 0
+    erased: bool = False
+    """Something was erased in this turn: its own words, which name it, are not kept either."""
     learned: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 

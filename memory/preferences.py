@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -40,6 +41,8 @@ Preferences: TypeAlias = list[Preference]
 Recalled: TypeAlias = list[RecalledPreference]
 Eraser: TypeAlias = Callable[[str, Sequence[Preference] | None], None]
 """Called with the user and the records about to be erased (None: all of the user) before they leave the store."""
+Rereader: TypeAlias = Callable[[str, NewPreference], NewPreference]
+"""Given a corrected text and the record with its new polarity: the record as it would be read from those words."""
 Clock: TypeAlias = Callable[[], datetime]
 
 
@@ -70,6 +73,8 @@ class PreferenceMemory:
         self.clock = clock
         self._lock = threading.RLock()  # a change reads, decides and writes
         self._erasers: list[Eraser] = []
+        self.reread: Rereader | None = None
+        """Reads the words of an edit; None: an edited record acts on nothing until it is said again."""
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -120,8 +125,9 @@ class PreferenceMemory:
     ) -> Preference:
         """Correct a preference in place: the user's own correction, so it is sure (confidence 1) and said now.
 
-        The payload is what machines act on, and it was read from the old words: it is dropped unless a new one is
-        given. Only an item's payload stays, since it says which item, not what was thought of it.
+        The payload is what machines act on, and it was read from the old words: unless a new one is given, it is read
+        from the new words by ``reread``, or dropped. Only an item's payload stays, since it says which item, not what
+        was thought of it.
 
         Raises:
             RequestError: no such preference, it is history, nothing to change, or a bad text or polarity.
@@ -143,6 +149,11 @@ class PreferenceMemory:
                 change["scope"] = scope
             try:
                 edited = Preference.model_validate(old.model_dump() | change)
+                if payload is None and old.kind != "item" and self.reread is not None and "payload" in change:
+                    said = NewPreference(**edited.model_dump(include=set(NewPreference.model_fields)))
+                    edited = Preference.model_validate(
+                        edited.model_dump() | self.reread(edited.text, said).model_dump()
+                    )
             except ValidationError as error:
                 problem = error.errors()[0]
                 field = str(problem["loc"][0])
@@ -228,9 +239,10 @@ class PreferenceMemory:
         else:
             fresh = newest_first([from_stored(r) for r in found if r.id != PROFILE_ID])
             held = fresh + made.preferences(user)
-        return reasoned(
+        judged = reasoned(
             held, need, at=self.clock(), similarity=self._similarity_of(user), retrieved=len(fresh), profile=made
         )
+        return replace(judged, unmerged=sum(profile.steady(p) for p in fresh))
 
     def relevant(self, user: str, query: str, k: int = 8) -> Recalled:
         """The plain way, by similarity alone: all standing instructions, newest first, then at most ``k`` others.
@@ -287,30 +299,33 @@ class PreferenceMemory:
         Raises:
             RequestError: this user has none with that id.
         """
+        for eraser in self._erasers:  # without the lock: they wait for turns, and turns write here
+            eraser(user, self._leaving(user, preference_id))
         with self._lock:
-            gone = self.get(user, preference_id)
-            related = [
-                p
-                for p in self._read(user, {"subject": gone.subject})
-                if p.id != gone.id and p.scope.key == gone.scope.key
-            ]
-            leaving = [gone, *related] if gone.superseded_by is None else [gone]
-            for eraser in self._erasers:
-                eraser(user, leaving)
+            leaving = self._leaving(user, preference_id)
+            gone, ids = leaving[0], [p.id for p in leaving]
             made = self.profile(user)
-            if made is not None and made.covers & {p.id for p in leaving}:
-                self._put(user, [], made.without(p.id for p in leaving))
+            if made is not None and made.covers & set(ids):
+                self._put(user, [], made.without(ids))
             if gone.superseded_by is not None:
-                heirs = [p for p in related if p.superseded_by == gone.id]
+                heirs = [p for p in self._read(user, {"subject": gone.subject}) if p.superseded_by == gone.id]
                 self._write(user, [p.model_copy(update={"superseded_by": gone.superseded_by}) for p in heirs])
-            self._store.delete(user, [p.id for p in leaving])
+            self._store.delete(user, ids)
             return gone
+
+    def _leaving(self, user: str, preference_id: str) -> Preferences:
+        """The record and, when it holds, its history: what is erased with it."""
+        gone = self.get(user, preference_id)
+        if gone.superseded_by is not None:
+            return [gone]
+        same = [p for p in self._read(user, {"subject": gone.subject}) if p.scope.key == gone.scope.key]
+        return [gone, *(p for p in same if p.id != gone.id)]
 
     def forget_all(self, user: str) -> int:
         """Erase everything about the user for good; returns how many preferences that were, history included."""
+        for eraser in self._erasers:
+            eraser(user, None)
         with self._lock:
-            for eraser in self._erasers:
-                eraser(user, None)
             ids = [record.id for record in self._store.get(user)]
             return self._store.delete(user, ids) - (PROFILE_ID in ids)
 

@@ -60,6 +60,8 @@ class Recollection:
     retrieved: int = 0
     """Records read for this request; those in the profile do not count."""
     profile: Profile | None = None
+    unmerged: int = 0
+    """Records read that a new profile would take in."""
 
 
 @dataclass(frozen=True, slots=True)
