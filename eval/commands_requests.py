@@ -36,7 +36,8 @@ def requests_command(
     seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap")] = 0,
 ) -> None:
     """Labelled requests: intent, slots, exact plans, and whether lists hold every hard condition."""
-    from convrec.eval.requests.run import config, open_measured, report, run_requests  # noqa: PLC0415 - heavy
+    from convrec.eval.requests.figures import report  # noqa: PLC0415 - heavy
+    from convrec.eval.requests.run import config, open_measured, run_requests  # noqa: PLC0415 - heavy
 
     settings, stderr = ctx.obj.settings, Console(stderr=True)
     chosen: Literal["rules", "llm", "merged"] = part or ("rules" if tier == "none" else "merged")
