@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convrec.agent.demonstrations import Demonstration, DemonstrationBank, good_turn
 from convrec.agent.session import Session
 from convrec.core.text import fold
-from convrec.memory.sessions import SessionStore
+from convrec.memory.session_states import Sessions
 from convrec.tools.understand import Understanding
 from pydantic import ValidationError
 
@@ -24,7 +24,7 @@ class Examples:
     """Good turns live in the session they happened in, under their user, and go when it is deleted."""
 
     bank: DemonstrationBank
-    sessions: SessionStore
+    sessions: Sessions
 
     def choose(self, session: Session, reading: Understanding, k: int) -> list[Demonstration]:
         """At most ``k`` examples for this message, the most similar last."""

@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -87,7 +88,7 @@ class ChromaRecords(ABC):
         user, vectors = checked_user(user), checked_vectors(records, vectors, self._dimension)
         if not records:
             return
-        bare = ~vectors.any(axis=1)
+        bare = np.asarray(~vectors.any(axis=1))
         rows = [metadata_of(user, record, bare=bool(zero)) for record, zero in zip(records, bare, strict=True)]
         vectors = np.where(bare[:, None], np.eye(1, self._dimension, dtype=np.float32), vectors)
         with self._writing(), self._reported("cannot be written"):
@@ -95,11 +96,7 @@ class ChromaRecords(ABC):
             for start in range(0, len(records), self._batch):
                 part = slice(start, start + self._batch)
                 keys = [key_of(user, record.id) for record in records[part]]
-                self._on(
-                    user,
-                    lambda c, k=keys, p=part: c.upsert(ids=k, embeddings=vectors[p], metadatas=rows[p]),
-                    make=True,
-                )
+                self._on(user, _upserting(keys, vectors[part], rows[part]), make=True)
 
     def get(
         self, user: str, *, ids: Sequence[str] | None = None, where: Mapping[str, str] | None = None
@@ -136,7 +133,7 @@ class ChromaRecords(ABC):
                 count = 0
                 for start in range(0, len(keys), self._batch):
                     part = keys[start : start + self._batch]
-                    count += self._on(user, lambda c, k=part: self._overwrite_and_delete(c, k)) or 0
+                    count += self._on(user, partial(self._overwrite_and_delete, keys=part)) or 0
             if count:
                 self._erase_traces(user)
         return count
@@ -220,7 +217,7 @@ class ChromaRecords(ABC):
         starts: Sequence[int] = range(0, len(keys), self._batch) if keys is not None else [0]
         for start in starts:
             part = keys[start : start + self._batch] if keys is not None else None
-            answer = self._on(user, lambda c, p=part: c.get(ids=p, include=include))
+            answer = self._on(user, _getting(part, include))
             if answer is None:
                 return
             for row, (key, metadata) in enumerate(zip(answer["ids"], answer["metadatas"], strict=True)):
@@ -251,6 +248,14 @@ class ChromaRecords(ABC):
             yield
         except chroma_failures() as error:
             raise MemoryStoreError(f"{self._name} {what}: {error}") from error
+
+
+def _upserting(keys: list[str], vectors: FloatArray, rows: list[dict[str, Any]]) -> Callable[[Any], None]:
+    return lambda collection: collection.upsert(ids=keys, embeddings=vectors, metadatas=rows)
+
+
+def _getting(keys: Sequence[str] | None, include: list[str]) -> Callable[[Any], dict[str, Any]]:
+    return lambda collection: dict(collection.get(ids=keys, include=include))
 
 
 def chroma_failures() -> tuple[type[Exception], ...]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def _sources(client: Any, generation: int) -> list[tuple[str, Callable[[], Rows]
     """The users, as hashes, and how to read the records of each."""
     if generation:
         names = names_of(client, generation)
-        return [(name.partition("-")[2], lambda n=name: _rows(client.get_collection(n))) for name in names]
+        return [(name.partition("-")[2], partial(_rows_of, client, name)) for name in names]
     users: dict[str, Rows] = {}
     old = client.get_collection(OLD_ROOT, embedding_function=None)
     for metadata in _pages(old):
@@ -152,7 +153,7 @@ def _sources(client: Any, generation: int) -> list[tuple[str, Callable[[], Rows]
             record = StoredRecord(metadata["id"], json.loads(metadata["body"]), tags)
             rows = users.setdefault(metadata["user"], {})
             rows[key_of(metadata["user"], record.id)] = metadata_of(metadata["user"], record, bare=False)
-    return [(hash_of(user), lambda r=rows: r) for user, rows in sorted(users.items())]
+    return [(hash_of(user), partial(dict, rows)) for user, rows in sorted(users.items())]
 
 
 def _pages(collection: Any) -> Iterator[dict[str, Any]]:
@@ -160,6 +161,10 @@ def _pages(collection: Any) -> Iterator[dict[str, Any]]:
     while page := collection.get(include=["metadatas"], limit=PAGE, offset=offset)["metadatas"]:
         yield from page
         offset += len(page)
+
+
+def _rows_of(client: Any, name: str) -> Rows:
+    return _rows(client.get_collection(name, embedding_function=None))
 
 
 def _rows(collection: Any) -> Rows:
