@@ -32,14 +32,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _before(events: list[list[tuple[int, int]]], target: int) -> torch_sasrec._Windows:
     """Windows that all lead to one target that nobody named before."""
-    found = [torch_sasrec._Windows.of([[*line, (99, 1)]], 20) for line in events]
-    width = max(map(len, events))
-    return torch_sasrec._Windows(
-        np.concatenate([window.rows[:, :width] for window in found]),
-        np.concatenate([window.kinds[:, :width] for window in found]),
-        np.concatenate([window.sizes for window in found]),
-        np.full(len(events), target),
-    )
+    wanted: list[dict[int, int]] = [{len(line): target} for line in events]
+    return torch_sasrec._Windows._filled(max(map(len, events)), events, wanted)
 
 
 class TestSASRec(RecommenderContract):
@@ -62,7 +56,10 @@ class TestSASRec(RecommenderContract):
         model = SASRec(config).fit(train_of([[0, 1, 2], [3, 4, 1], [2, 2, 5]], 6))
         events: list[list[tuple[int, int]]] = [[(0, 0), (3, 0)], [], [(5, 0)]]
         weights = {name: torch.tensor(array) for name, array in model._weights.items()}
-        losses = [torch_sasrec._loss(torch, weights, config, _before(events, target)).item() for target in range(6)]
+        chances = torch.ones(6) / 6  # read for sampled negatives only
+        losses = [
+            torch_sasrec._loss(torch, weights, config, _before(events, target), chances).item() for target in range(6)
+        ]
         scores = model.score([named(0, 3), named(), named(5)]).astype(np.float64)
         log_share = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
         np.testing.assert_allclose(losses, -log_share.mean(axis=0), rtol=1e-4)
@@ -97,8 +94,8 @@ class TestBiEncoder(_WithEncoder, TextContract):
 
     def test_it_goes_on_with_new_dialogues(self, tmp_path: Path) -> None:
         """What it learns later counts, what it learnt before stays, and a saved copy can go on too."""
-        train = talks()
-        new = [train.dialogues[0].id]
+        train = many_talks(1)
+        new = [train.sequence_ids[0]]
         config = BiEncoderConfig(
             epochs=80, more_epochs=80, batch=4, encoder_rate=1e-3, table_rate=1e-2, dropout=0, mention_contexts=0
         )
@@ -284,7 +281,7 @@ class TestFused:
         config = FusedConfig(experts=("bi_encoder", "ease"), trees=5, min_leaf=2, newest=0.25)
         model = Fused(config, encoder=encoder).fit(train)
         everything = set(train.sequence_ids)
-        newest = set(train.sequence_ids[-6:])
+        newest = set(train.sequence_ids[-len(train.sequence_ids) // 4 :])
         assert seen[1:] == [
             ("fit bi_encoder", everything - newest),
             ("fit ease", everything - newest),
