@@ -67,6 +67,8 @@ class ApiBench:
     slowest: float = 0.0
     server_p95: float = 0.0
     """Of the turn's own time, without waiting."""
+    server_cpu_ms: float | None = None
+    """Processor time of the server per turn, HTTP included: what a busy machine does not blur."""
     rss_first: float | None = None
     """Median over the second tenth of the run (the first one fills caches)."""
     rss_last: float | None = None
@@ -177,9 +179,11 @@ async def _run(found: ApiBench, url: str, total: int | None, pid: int | None, ke
                 await asyncio.sleep(SAMPLE_S)
 
         watching = asyncio.create_task(watch())
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), cpu_seconds(pid)
         await asyncio.gather(*(user(number) for number in range(found.users)))
         found.seconds = time.perf_counter() - began
+        if cpu is not None and (after := cpu_seconds(pid)) is not None and times:
+            found.server_cpu_ms = (after - cpu) / len(times) * 1000
         watching.cancel()
         places = asyncio.Semaphore(8)
 
@@ -211,6 +215,18 @@ def rss_mib(pid: int) -> float | None:
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         kib += int(found[1]) if found else 0
     return kib / 1024 if kib else None
+
+
+def cpu_seconds(pid: int | None) -> float | None:
+    """Processor time of a process and its children so far; None where the system has no /proc."""
+    ticks, known = 0, False
+    for one in [pid, *_children(pid)] if pid is not None else []:
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks, known = ticks + int(fields[11]) + int(fields[12]), True
+    return ticks / os.sysconf("SC_CLK_TCK") if known else None
 
 
 def _children(pid: int) -> list[int]:

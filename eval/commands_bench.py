@@ -84,6 +84,8 @@ def api(
             f"p50 {found.p50:.2f} s, p95 {found.p95:.2f} s, p99 {found.p99:.2f} s, slowest {found.slowest:.2f} s"
         )
         typer.echo(f"errors {found.errors or 'none'}; the turns alone: p95 {found.server_p95:.3f} s")
+        if found.server_cpu_ms is not None:
+            typer.echo(f"processor time of the server per turn {found.server_cpu_ms:.1f} ms")
         if found.rss_first is not None and found.rss_last is not None:
             typer.echo(f"memory {found.rss_first:,.0f} MiB, at the end {found.rss_last:,.0f} MiB")
     if found.errors:

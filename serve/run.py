@@ -23,6 +23,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 log = logging.getLogger(__name__)
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept, seconds: longer than proxies and clients keep theirs (60 at most, as a rule), so
+that none sends a request into a connection that is just being closed."""
 PAGE_STREAMS_S = 3
 """How long open streams of the page may go on when all turns have ended, seconds. An open page always has one."""
 
@@ -58,7 +61,13 @@ def run_server(
 
             mount_page(app, agent, settings=settings)
         guard_host(app, host)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=PAGE_STREAMS_S)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=PAGE_STREAMS_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
         server = _Server(config, app.state.api, console or Console(), address(host, listening), page, open_browser)
         app.state.api.ready.clear()
         threading.Thread(target=warm, args=(app.state.api,), name="convrec-warm", daemon=True).start()

@@ -23,7 +23,7 @@ from convrec.core.settings import Settings
 from convrec.serve.http import create_app
 from convrec.serve.logs import log_requests
 from convrec.serve.metrics import MULTIPROCESS
-from convrec.serve.run import address, check_open, guard_host, listen, say_where, warm
+from convrec.serve.run import KEEP_ALIVE_S, address, check_open, guard_host, listen, say_where, warm
 from fastapi import FastAPI
 from rich.console import Console
 from uvicorn.config import STARTUP_FAILURE
@@ -113,6 +113,7 @@ def run_workers(
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=settings.server.shutdown_s,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_worker_healthcheck=HEALTH_S,
         )
         say_where(console or Console(), address(host, listening), page=False)
