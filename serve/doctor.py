@@ -51,6 +51,8 @@ _EXTRAS = {
     "langchain-core": "local-llm",
     "xllamacpp": "local-llm",
     "langchain-openai": "served-llm",
+    "psycopg": "postgres",
+    "psycopg-pool": "postgres",
 }
 """Optional packages, by the extra that installs them."""
 _BASE = (
@@ -143,6 +145,8 @@ def _libraries(settings: Settings) -> Iterator[Check]:
         needed.add("chromadb")
     if settings.memory.embedder == "minilm":
         needed |= {"sentence-transformers", "torch"}
+    if settings.sessions.url is not None:
+        needed |= {"psycopg", "psycopg-pool"}
     for package in (*_BASE, *_EXTRAS):
         try:
             yield Check("libraries", package, "ok", importlib.metadata.version(package))
