@@ -79,7 +79,7 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
     resolved = resolve(settings)
     catalogue = open_catalogue(settings)
     embedder = open_embedder(settings)
-    note, index = resolved.note, _index(catalogue, embedder)
+    note, index = resolved.note, open_index_of(catalogue, embedder)
     if index is None:
         note += f"; no semantic search: catalogue {catalogue.name} has no embedding index (run: convrec setup)"
     info = AgentInfo(
@@ -103,8 +103,9 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
     )
 
 
-def _index(catalogue: Catalogue, embedder: Embedder) -> ItemIndex | None:
+def open_index_of(catalogue: Catalogue, embedder: Embedder) -> ItemIndex | None:
+    """The embedding index of a catalogue; None when there is none made with this embedder."""
     try:
-        return open_index(catalogue, embedder)
+        return openopen_index_of(catalogue, embedder)
     except CatalogueError:
         return None

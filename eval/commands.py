@@ -10,6 +10,7 @@ from convrec.core.errors import RequestError
 from convrec.core.pull import path as model_path
 from convrec.eval import commands_scenarios, commands_suites
 from convrec.eval.commands_interactions import interactions
+from convrec.eval.commands_memory import memory
 from convrec.eval.commands_requests import requests_command
 from convrec.eval.commands_runs import compare_runs, run_all
 from convrec.eval.commands_users import users
@@ -27,6 +28,7 @@ app = typer.Typer(help="Measure recommenders and the agent.", no_args_is_help=Tr
 app.add_typer(commands_scenarios.app, name="scenarios")
 commands_suites.register(app)
 app.command("interactions")(interactions)
+app.command("memory")(memory)
 app.command("users")(users)
 app.command("requests")(requests_command)
 app.command("compare")(compare_runs)

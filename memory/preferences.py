@@ -284,6 +284,15 @@ class PreferenceMemory:
                 self._store.delete(user, [PROFILE_ID])
             return made
 
+    def drop_profile(self, user: str) -> None:
+        """Go back to reading the records themselves, until a profile is made again."""
+        with self._lock:
+            made = self.profile(user)
+            if made is not None:
+                held = [p for p in self.list(user) if p.id in made.covers]
+                self._put(user, held, Profile(built=made.built))
+                self._store.delete(user, [PROFILE_ID])
+
     # -- erasing and taking along -------------------------------------------------------------------------------------
 
     def on_erase(self, eraser: Eraser) -> None:

@@ -7,6 +7,7 @@ anything of it is saved.
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import queue
 import sys
@@ -42,13 +43,16 @@ FEEDBACK = {"like": "liked", "dislike": "disliked", "seen": "seen"}
 HELP = {
     "/why [n]": "the facts behind the n-th item, or behind all",
     "/plan": "plan, tools, times and tokens of the last answer",
-    "/profile": "what is remembered about you, with ids",
+    "/profile [all]": "what is remembered about you, with ids; all: with what was superseded",
+    "/find WORDS": "what is remembered about something",
+    "/edit ID TEXT": "correct one memory; the next answer keeps to it",
     "/forget ID|all": "erase one memory, or all, for good",
     "/like n": "say that you like the n-th item",
     "/dislike n": "say that you do not; it will not come again",
     "/seen n": "say that you know it already",
     "/reset": "start a new conversation; what is remembered stays",
     "/export FILE": "write what is remembered about you to a JSON file",
+    "/import FILE": "take in such a file",
     "/help": "this list",
     "/quit": "leave (or Ctrl-D); Ctrl-C stops an answer",
 }
@@ -95,6 +99,9 @@ class Chat:
             "/why": self._why,
             "/plan": self._plan,
             "/profile": self._profile,
+            "/find": self._find,
+            "/edit": self._edit,
+            "/import": self._import,
             "/forget": self._forget,
             "/like": lambda rest: self._feedback("like", rest),
             "/dislike": lambda rest: self._feedback("dislike", rest),
@@ -225,8 +232,31 @@ class Chat:
             raise RequestError("/plan", "", "There was no answer yet")
         render.show_plan(self.console, self._last)
 
-    def _profile(self, _: str) -> None:
-        render.show_profile(self.console, self.agent.preferences.list(self.user))
+    def _profile(self, rest: str) -> None:
+        memory = self.agent.preferences
+        made = memory.profile(self.user)
+        for text in (made.summary() if made is not None else "").splitlines():
+            plain(self.console, line(text, 400))
+        render.show_profile(self.console, memory.list(self.user, include_superseded=rest.lower() == "all"))
+
+    def _find(self, rest: str) -> None:
+        found = self.agent.preferences.search(self.user, rest)
+        render.show_profile(self.console, [recalled.preference for recalled in found])
+
+    def _edit(self, rest: str) -> None:
+        prefix, _, text = rest.partition(" ")
+        if not text.strip():
+            raise RequestError("/edit", rest, "Give an id of /profile and the new words: /edit 1a2b never horror")
+        edited = self.agent.preferences.edit(self.user, self._preference(prefix, "/edit").id, text=text.strip())
+        plain(self.console, line(f"now: {edited.text}"))
+
+    def _import(self, rest: str) -> None:
+        try:
+            document = json.loads(Path(rest).expanduser().read_text(encoding="utf-8"))
+        except (OSError, ValueError, RuntimeError, RecursionError) as error:
+            raise RequestError("/import", rest, f"It cannot be read: {error}. Give a file of /export") from error
+        report = self.agent.preferences.import_(self.user, document)
+        plain(self.console, f"{report.added} added, {report.unchanged + report.skipped} were here already")
 
     def _forget(self, rest: str) -> None:
         if rest.lower() == "all":
@@ -239,15 +269,16 @@ class Chat:
         gone = self.agent.preferences.forget(self.user, self._preference(rest).id)
         plain(self.console, f"Erased: {line(gone.text)}")
 
-    def _preference(self, prefix: str) -> Preference:
+    def _preference(self, prefix: str, command: str = "/forget") -> Preference:
         kept = self.agent.preferences.list(self.user)
         found = [record for record in kept if prefix and record.id.startswith(prefix.lower())]
         if len(found) == 1:
             return found[0]
         if found:
             ids = ", ".join(record.id[: SHORT_ID * 2] for record in found[:5])
-            raise RequestError("/forget", prefix, f"Several ids begin so: {ids}; give more of it")
-        raise RequestError("/forget", prefix, "Give an id of /profile, or all")
+            raise RequestError(command, prefix, f"Several ids begin so: {ids}; give more of it")
+        also = ", or all" if command == "/forget" else ""
+        raise RequestError(command, prefix, f"Give an id of /profile{also}")
 
     def _feedback(self, name: str, rest: str) -> None:
         item = self._slate[self._number(f"/{name}", rest) - 1] if self._slate else None

@@ -9,6 +9,7 @@ import typer
 from convrec.agent.build import open_embedder
 from convrec.core.errors import RequestError
 from convrec.core.settings import Settings
+from convrec.serve import memory_control
 from rich.console import Console
 from rich.progress import Progress
 
@@ -55,3 +56,6 @@ def migrate(ctx: typer.Context, as_json: AsJson = False) -> None:
             f"{found.records:,} records of {found.users:,} users are there for {found.embedder} "
             f"({found.dimension} dimensions); {found.embedded:,} were embedded now"
         )
+
+
+memory_control.register(app)

@@ -1,4 +1,4 @@
-"""The written cases, each split in two: ``dev`` to work with, ``held-out`` for the figures."""
+"""The written cases by split: ``dev`` to work with, ``held-out`` looked at once, ``test`` for the figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 FILES = ("conditional.jsonl", "statements.jsonl", "facts.jsonl")
-DEV, HELD_OUT = "dev", "held-out"
+DEV, HELD_OUT, TEST = "dev", "held-out", "test"
 
 
 @dataclass(frozen=True, slots=True)

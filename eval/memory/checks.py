@@ -96,7 +96,9 @@ def writing(ears: Ears, embedder: Embedder) -> Iterator[Record]:
         else:
             kin = case.polarity == "neutral"
             word = case.word.lower()
-            right = any(p.polarity == case.polarity and word in f"{p.text} {p.said}".lower() for p in (written if kin else own))
+            right = any(
+                p.polarity == case.polarity and word in f"{p.text} {p.said}".lower() for p in (written if kin else own)
+            )
             metrics = {"remembered": float(right)}
         yield (
             f"writing/{case.id}",
@@ -122,8 +124,10 @@ def newest(ears: Ears, embedder: Embedder, seed: int) -> Iterator[Record]:
         said = ""
         for _ in range(int(rng.integers(2, 6))):
             likes = not likes
-            said = (f"I love {thing}" if likes else f"I hate {thing}") if rng.integers(2) else (
-                f"I really enjoy {thing}" if likes else f"I can't stand {thing}"
+            said = (
+                (f"I love {thing}" if likes else f"I hate {thing}")
+                if rng.integers(2)
+                else (f"I really enjoy {thing}" if likes else f"I can't stand {thing}")
             )
             world.say(said)
             world.now += BETWEEN * int(rng.integers(1, 20))
