@@ -86,6 +86,9 @@ def run_parts(
                 command(arguments)
         except ConvrecError as error:
             reason = str(error)
+        except Exception as error:  # hours of other parts must not be lost to a mistake in one
+            reason = f"A mistake in the program, {type(error).__name__}: {error}"
+            log.exception(part.name)
         if not reason and not (out / part.name / METRICS).exists():
             reason = "It ended without figures."
         if reason:

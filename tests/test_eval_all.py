@@ -70,6 +70,8 @@ class TestParts:
 class TestRunning:
     def command(self, arguments: Sequence[str]) -> None:
         out = Path(arguments[arguments.index("--out") + 1])
+        if arguments[0] == "buggy":
+            raise NameError("name 'x' is not defined")
         if arguments[0] == "broken":
             raise DatasetError("the data set x is not there. Run: convrec data fetch x")
         with RunFolder.open(out, run_config("x", {"name": arguments[0]}, seed=0)) as run:
@@ -78,14 +80,17 @@ class TestRunning:
             run.finish({"m": 1.0}, Report("r", ["n = 1"], [Table("t", ("a", "b"), [(arguments[0], 0.5)])]))
 
     def test_what_cannot_run_is_named(self, tmp_path: Path) -> None:
-        chosen = [Part("one", "One", ("one",)), Part("bad", "Bad", ("broken", "--model", "/x/y"))]
+        chosen = [Part("bug", "Bug", ("buggy",)), Part("bad", "Bad", ("broken", "--model", "/x/y"))]
+        chosen.append(Part("one", "One", ("one",)))
         told: list[str] = []
         done = run_parts(tmp_path, chosen, self.command, force=False, tell=told.append)
-        assert [bool(reason) for _, reason in done] == [False, True]
-        assert told == ["1/2 One", "2/2 Bad"]
+        assert [bool(reason) for _, reason in done] == [True, True, False]
+        assert told == ["1/3 Bug", "2/3 Bad", "3/3 One"]
         _, (table, missing) = read_tables(tmp_path)
         assert (table.title, table.note, list(table.rows[0])) == ("One", "n = 1", ["one", 0.5])
         assert missing.title == "Not run"
+        assert [row[0] for row in missing.rows] == ["Bug", "Bad"]
+        assert "NameError" in missing.rows[0][1]
         assert "convrec data fetch x" in (tmp_path / REPORT_MD).read_text()
         figures = json.loads((tmp_path / METRICS).read_text())
         assert figures["figures"] == {"one": {"m": 1.0}}
