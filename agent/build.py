@@ -106,6 +106,6 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
 def open_index_of(catalogue: Catalogue, embedder: Embedder) -> ItemIndex | None:
     """The embedding index of a catalogue; None when there is none made with this embedder."""
     try:
-        return openopen_index_of(catalogue, embedder)
+        return open_index(catalogue, embedder)
     except CatalogueError:
         return None
