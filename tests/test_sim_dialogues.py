@@ -138,8 +138,10 @@ class TestModelUser:
         return next(iter(subject.said.values())), record, llm
 
     def test_it_says_what_the_model_writes_and_the_model_sees_no_target(self) -> None:
-        said, record, llm = self.spoken(['{"say": "Something calm, please."}', '{"say": "None of these for me."}'])
-        assert said == ["Something calm, please.", "None of these for me.", "None of these for me."]
+        said, record, llm = self.spoken(
+            ['{"say": "Something calm, please."}', '{"say": "None of these for me."}', '{"say": "What else?"}']
+        )
+        assert said == ["Something calm, please.", "None of these for me.", "What else?"]
         assert record["metrics"]["repeats"] == 2.0  # shown again after it was turned down
         assert record["guarded"] == 0
         targets = demo_agent.demo_catalogue().items(
@@ -162,6 +164,13 @@ class TestModelUser:
         assert said == [line["text"] for line in plain["lines"] if line["who"] == "user"]
         assert "another role" in record["lines"][0]["note"]
         assert len(llm._ready().calls) == 6  # each message is asked for twice
+
+    def test_a_model_that_repeats_itself_is_replaced(self) -> None:
+        said, record, _ = self.spoken(['{"say": "your message"}'])
+        assert said[0] == "your message"
+        assert "your message" not in said[1:]
+        assert record["guarded"] == 2
+        assert "the same again" in record["lines"][2]["note"]
 
     @pytest.mark.parametrize(
         ("text", "bad"),

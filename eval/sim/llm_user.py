@@ -1,8 +1,8 @@
 """A target-free simulated user whose words come from a language model, under guard.
 
 The model is given what the user knows and the conversation; no target is in either. What it writes is checked: no
-other role's words, no list, no echo of the agent, no title that the user does not know. A message that fails is asked
-for once more, then the scripted user speaks instead; the report counts both.
+other role's words, no list, no echo of the agent or of itself, no title that the user does not know. A message that
+fails is asked for once more, then the scripted user speaks instead; the report counts both.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class LLMUser:
     scripted: ScriptedUser
     llm: LLM
     _chat: list[str] = field(init=False, default_factory=list)
+    _before: set[str] = field(init=False, default_factory=set)
+    """What the model said before, folded."""
 
     def opening(self) -> Said:
         return self._said(self.scripted.opening(), "", ())
@@ -85,7 +87,10 @@ class LLMUser:
                 why = f"the model's message could not be used: {clean(str(error), 120)}"
                 continue
             why = problem(text, reply, [*self.known.liked, *self.known.disliked, *self.known.seen, *shown])
+            if fold(text) in self._before:
+                why = "it says the same again"
             if not why:
+                self._before.add(fold(text))
                 return text, ""
         return "", why
 
