@@ -15,8 +15,8 @@ SEEN_IT = (
 )
 NOT_IT = ("I didn't like {item1}. Something else, please.", "Not {item1}, I hated it. What else is there?")
 TELL_ME = (
-    "If there is nothing, just say so: I want {wishes}.",
-    "I want {wishes}. Tell me if you have nothing like that.",
+    "I want a film: {wishes}. If there is nothing like that, just say so.",
+    "I want a film: {wishes}. Tell me if you have nothing like that.",
     *ASK[:2],
 )
 
@@ -111,7 +111,10 @@ def seen(s: Source) -> Draft | None:
     if len(named) < 2:
         return None
     titles = " and ".join(item.title for item in named)
-    opening = (f"I have already seen {titles}. I want {{wishes}}.", f"I want {{wishes}}. I've seen {titles} already.")
+    opening = (
+        f"I have already seen {titles}. I want a film: {{wishes}}.",
+        f"I want a film: {{wishes}}. I've seen {titles} already.",
+    )
     turns = [
         Turn(text=opening, say=("genre", "decade"), named=tuple(item.id for item in named)),
         Turn(text=SEEN_IT, mark=(Mark(place=1, how="seen"),)),
@@ -255,9 +258,9 @@ def refinement(s: Source) -> Draft:
 def single(s: Source) -> Draft:
     genre, first = s.rng.choice(COMMON[:8]), s.rng.choice(DECADES)
     text = (
-        "I want {wishes}. Give me just one.",
+        "I want a film: {wishes}. Give me just one.",
         "Just one film, please: {wishes}.",
-        "I want {wishes}. Only one suggestion, please.",
+        "I want a film: {wishes}. Only one suggestion, please.",
     )
     turn = Turn(text=text, say=("genre", "decade"), count=1)
     wishes = [p.genre(genre), p.decade(first)]

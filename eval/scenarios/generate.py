@@ -29,7 +29,7 @@ MIN_CREDITS = 9
 ASK = (
     "I'm looking for something to watch: {wishes}.",
     "Can you recommend a film? {wishes}.",
-    "I want {wishes}.",
+    "I want a film: {wishes}.",
     "Hi! Tonight I feel like watching something: {wishes}.",
     "Please find me a film, {wishes}.",
 )

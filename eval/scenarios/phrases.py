@@ -60,7 +60,7 @@ def wish(
 
 def genre(value: str, reveal: Reveal = "volunteer", *, name: str = "genre") -> Constraint:
     one, several = GENRE_NOUNS[value]
-    return wish(name, any_of("genres", value), (one, f"ideally {one}", several), reveal=reveal)
+    return wish(name, any_of("genres", value), (one, several, f"only {several}"), reveal=reveal)
 
 
 def not_genre(value: str, *, name: str = "no-genre") -> Constraint:
