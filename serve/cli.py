@@ -136,6 +136,7 @@ def build_cli(factory: ServicesFactory, groups: Sequence[CommandGroup] = ()) -> 
     app.command("chat")(chat)
     app.command("app")(web_app)
     app.command("serve")(serve)
+    app.command("mcp")(mcp)
     app.command("ask")(ask)
     app.command("setup")(setup)
     app.command("doctor")(doctor)
@@ -235,6 +236,24 @@ def serve(
         page=False,
         open_browser=False,
     )
+
+
+def mcp(
+    ctx: typer.Context,
+    http: Annotated[bool, typer.Option("--http", help="Streamable HTTP, not standard input and output.")] = False,
+    user: Annotated[str | None, typer.Option("--user", help="Whose preferences, where no header says so.")] = None,
+    tier: Tier = None,
+    catalogue: CatalogueName = None,
+    port: Annotated[int, typer.Option("--port", help="With --http; 0 takes a free one.")] = 8765,
+    host: Host = "127.0.0.1",
+    allow_remote: AllowRemote = False,
+) -> None:
+    """Tools for other assistants, by the Model Context Protocol."""
+    from convrec.serve.mcp_command import run_mcp
+
+    services = _services(ctx)
+    settings = _settings(services, tier, catalogue)
+    run_mcp(services, settings, http=http, user=user, host=host, port=port, allow_remote=allow_remote)
 
 
 def web_app(

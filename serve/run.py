@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from convrec.agent.api import ConversationalAgent
@@ -40,12 +40,14 @@ def run_server(
     open_browser: bool = False,
     allow_remote: bool = False,
     console: Console | None = None,
+    mcp: Callable[[FastAPI], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; turns under way are finished first. The agent stays the caller's: close it
     afterwards.
 
-    ``port`` 0 takes a free one. ``page`` puts the web page at ``/``. On a loopback address only requests that name this
-    machine are answered (a foreign web page that points its own name here is not).
+    ``port`` 0 takes a free one. ``page`` puts the web page at ``/``; ``mcp`` mounts MCP's tools at ``/mcp``. On a
+    loopback address only requests that name this machine are answered (a foreign web page that points its own name
+    here is not).
 
     Raises:
         RequestError: the port is taken or not allowed, the address is not this machine's, or it is open to other
@@ -60,6 +62,8 @@ def run_server(
             from convrec.serve.page import mount_page  # noqa: PLC0415
 
             mount_page(app, agent, settings=settings)
+        if mcp is not None:
+            mcp(app)
         guard_host(app, host)
         config = uvicorn.Config(
             app,
@@ -68,7 +72,8 @@ def run_server(
             timeout_graceful_shutdown=PAGE_STREAMS_S,
             timeout_keep_alive=KEEP_ALIVE_S,
         )
-        server = _Server(config, app.state.api, console or Console(), address(host, listening), page, open_browser)
+        where = address(host, listening)
+        server = _Server(config, app.state.api, console or Console(), where, page, open_browser, mcp is not None)
         app.state.api.ready.clear()
         threading.Thread(target=warm, args=(app.state.api,), name="convrec-warm", daemon=True).start()
         with _quiet_signals(), contextlib.suppress(KeyboardInterrupt):
@@ -79,14 +84,22 @@ class _Server(uvicorn.Server):
     """Says where it is once it answers, and finishes running turns before it goes."""
 
     def __init__(
-        self, config: uvicorn.Config, api: Api, console: Console, address: str, page: bool, open_browser: bool
+        self,
+        config: uvicorn.Config,
+        api: Api,
+        console: Console,
+        address: str,
+        page: bool,
+        open_browser: bool,
+        mcp: bool,
     ) -> None:
         super().__init__(config)
-        self._api, self._console, self._address, self._page, self._open = api, console, address, page, open_browser
+        self._api, self._console, self._address = api, console, address
+        self._page, self._open, self._mcp = page, open_browser, mcp
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        say_where(self._console, self._address, page=self._page)
+        say_where(self._console, self._address, page=self._page, mcp=self._mcp)
         if self._open and not webbrowser.open(f"{self._address}/"):
             log.warning("no browser could be opened; open %s/ yourself", self._address)
 
@@ -140,10 +153,12 @@ def address(host: str, listening: socket.socket) -> str:
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}"
 
 
-def say_where(console: Console, address: str, *, page: bool) -> None:
+def say_where(console: Console, address: str, *, page: bool, mcp: bool = False) -> None:
     if page:
         console.print(f"page  {address}/", highlight=False, markup=False)
     console.print(f"API   {address}/v1  (OpenAI-compatible)", highlight=False, markup=False)
+    if mcp:
+        console.print(f"MCP   {address}/mcp  (streamable HTTP)", highlight=False, markup=False)
     console.print("Stop with Ctrl+C.", highlight=False)
 
 

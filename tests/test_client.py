@@ -128,7 +128,7 @@ class TestData:
         assert "year" in [field.name for field in client.item_fields()]
 
     def test_preferences(self, client: Any, user: str) -> None:
-        no_horror = {"field": "genres", "values": ["horror film"], "negate": True}
+        no_horror = {"field": "genres", "values": ["Horror"], "negate": True}
         kept = client.add_preference(user, "never horror", "unwanted", constraint=no_horror, standing=True)
         assert [p.id for p in client.preferences(user)] == [kept.id]
         assert client.search_preferences(user, "horror")[0].preference.id == kept.id

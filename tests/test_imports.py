@@ -30,6 +30,7 @@ ADAPTERS = {
     "agent/llm/openai_compatible.py": {"langchain_openai", "langchain_core", "openai"},
     "agent/llm/scripted.py": {"langchain_core"},
     "agent/llm/xllamacpp_chat.py": {"langchain_core", "xllamacpp"},
+    "serve/mcp_server.py": {"mcp"},
 }
 """The only modules that may import these libraries at their top; the web's own are those of ``serve``."""
 LIGHT_S = 0.5
@@ -87,7 +88,7 @@ def test_heavy_libraries_are_imported_by_their_adapter_alone() -> None:
         name = path.relative_to(ROOT).as_posix()
         for module in _at_top(path):
             library = module.split(".")[0]
-            if library in ("torch", "sentence_transformers", "chromadb", "langchain_core", "langchain_openai"):
+            if library in ("torch", "sentence_transformers", "chromadb", "langchain_core", "langchain_openai", "mcp"):
                 if library not in ADAPTERS.get(name, set()):
                     wrong.append(f"{name} imports {library}")
             elif library in ("gradio", "fastapi", "uvicorn", "starlette") and not name.startswith("serve/"):
@@ -146,6 +147,7 @@ BLOCKED = (
     "fastapi",
     "uvicorn",
     "starlette",
+    "mcp",
     "limits",
     "prometheus_client",
     "opentelemetry",
@@ -169,6 +171,7 @@ NEEDS_AN_EXTRA = {
     "convrec.serve.api.users",
     "convrec.serve.http",
     "convrec.serve.http_errors",
+    "convrec.serve.mcp_server",
     "convrec.serve.metrics",
     "convrec.serve.page",
     "convrec.serve.run",
