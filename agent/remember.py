@@ -31,15 +31,21 @@ MAX_FREE_WORDS = 6
 """Longest instruction kept in free words; a longer one was not understood."""
 SILENT_ACTS = ("forget", "why", "lookup", "profile")
 """Turns that say nothing about the user for later."""
-_NOUNS = r"(?:films?|movies?|stor(?:y|ies)|plots?|endings?|twists?|soundtracks?|dialogues?|characters?|scenes?|humou?r|cinema|pictures?|shows?)"
+_NOUNS = (
+    r"(?:films?|movies?|stor(?:y|ies)|plots?|endings?|twists?|soundtracks?|dialogues?|characters?|scenes?|humou?r|"
+    r"cinema|pictures?|shows?)"
+)
 _OBJECT = re.compile(
-    rf"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|fans? of|lovers? of|watch|about)\s+"
+    rf"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|"
+    rf"fans? of|lovers? of|watch|about)\s+"
     rf"(?P<what>(?:[\w'-]+\s+){{1,4}}{_NOUNS}\b(?:\s+(?:with|about|set in|where|that have)\s+[\w' -]{{3,40}})?)",
     re.IGNORECASE,
 )
 _PLURAL = re.compile(
-    r"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|fans? of)\s+"
-    r"(?P<what>(?:(?!(?:the|this|that|these|those|your|my|his|her|their|its|how|when|what|to|it|you|them)\b)[\w-]+\s+){0,2}"
+    r"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|"
+    r"fans? of)\s+"
+    r"(?P<what>(?:(?!(?:the|this|that|these|those|your|my|his|her|their|its|how|when|what|to|it|you|"
+    r"them)\b)[\w-]+\s+){0,2}"
     r"[\w-]{3,}(?<!s)s)\s*(?:$|[,.;!?])",
     re.IGNORECASE,
 )

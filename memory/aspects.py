@@ -28,31 +28,36 @@ def _aspect(name: str, asks: str, has: str, *topics: str) -> _Aspect:
 ASPECTS = (
     _aspect(
         "languages you know",
-        r"(?:foreign|original) (?:language|film|movie)s?|languages?|subtitles?|dubbed|by ear|understand(?: it)?|listening skills?|practi[sc]e|fluent|native|pronunciation|vocabulary|brush up",
+        r"(?:foreign|original) (?:language|film|movie)s?|languages?|subtitles?|dubbed|by ear|understand(?: it)?|"
+        r"listening skills?|practi[sc]e|fluent|native|pronunciation|vocabulary|brush up",
         r"speaks?|is learning|bilingual|native speaker|subtitles?|dubbed",
         "language", "learning",
     ),
     _aspect(
         "what you study or teach",
-        r"(?:i|we) (?:study|teach|learn|take)|course|my (?:studies|subject|class|pupils|students|exam)|my field|lesson|homework",
+        r"(?:i|we) (?:study|teach|learn|take)|course|my (?:studies|subject|class|pupils|students|exam)|my field|"
+        r"lesson|homework",
         r"teacher|student|professor|is learning|class of|lecturer|tutor|studies",
         "learning",
     ),
     _aspect(
         "your work",
-        r"my (?:job|work|profession|shift|trade|career|line of work|patients|colleagues|industry)|shift|work life|after work|at work|colleagues|what i do for a living|occupation",
+        r"my (?:job|work|profession|shift|trade|career|line of work|patients|colleagues|industry)|shift|work life|"
+        r"after work|at work|colleagues|what i do for a living|occupation",
         r"work: .*|is an? \w+|shifts?|job",
         "work",
     ),
     _aspect(
         "fears",
-        r"fears?|phobias?|trigger(?:s|ing)?|scares? me|afraid|nightmares?|panic|freak(?:s|ed)? (?:me )?out|terrif\w+|creeps? me out|what frightens me|spare me",
+        r"fears?|phobias?|trigger(?:s|ing)?|scares? me|afraid|nightmares?|panic|freak(?:s|ed)? (?:me )?out|"
+        r"terrif\w+|creeps? me out|what frightens me|spare me",
         r"afraid of|terrified|phobia|fear of|scared of|frightens",
         "fear",
     ),
     _aspect(
         "allergies and food",
-        r"allerg\w+|sneez\w+|food|eat(?:ing)?|diet\w*|cook(?:ing|ery)?|meals?|meat|recipes?|restaurants?|chefs?|hungry|vegans?|vegetarians?|culinary",
+        r"allerg\w+|sneez\w+|food|eat(?:ing)?|diet\w*|cook(?:ing|ery)?|meals?|meat|recipes?|restaurants?|chefs?|"
+        r"hungry|vegans?|vegetarians?|culinary",
         r"allergic|vegans?|vegetarian|pescatarian|diet|halal|kosher|peanuts?|gluten|lactose",
         "allergy",
     ),
@@ -63,24 +68,30 @@ ASPECTS = (
     ),
     _aspect(
         "sight",
-        r"eyes?|see(?:ing)? (?:it|well)|visual(?:s|ly)?|colou?rs?|listen to|audio description|watchable|black and white|sight|vision|glasses",
+        r"eyes?|see(?:ing)? (?:it|well)|visual(?:s|ly)?|colou?rs?|listen to|audio description|watchable|"
+        r"black and white|sight|vision|glasses",
         r"blind|colou?r[- ]?blind|short-sighted|eyes?|sight|glasses",
     ),
     _aspect(
         "what makes you ill",
-        r"(?:make|makes|made|making|get|getting|feel) (?:me )?(?:\w+ )?(?:ill|sick|dizzy|nauseous|unwell)|headaches?|migraines?|flash(?:ing|es)|strobe|shaky|nausea|motion|dizz\w+|health|my head|stomach",
-        r"sick|sickness|migraines?|headaches?|seizures?|vertigo|epilep\w+|dizzy|nauseous|photosensitive|shaky|flashing",
+        r"(?:make|makes|made|making|get|getting|feel) (?:me )?(?:\w+ )?(?:ill|sick|dizzy|nauseous|unwell)|"
+        r"headaches?|migraines?|flash(?:ing|es)|strobe|shaky|nausea|motion|dizz\w+|health|my head|stomach",
+        r"sick|sickness|migraines?|headaches?|seizures?|vertigo|epilep\w+|dizzy|nauseous|photosensitive|shaky|"
+        r"flashing",
         "body",
     ),
     _aspect(
         "where you come from",
-        r"home ?town|my home|my country|where i (?:come from|grew up|was born|live)|homesick|my roots|my childhood|back home|at home in|my city|local",
+        r"home ?town|my home|my country|where i (?:come from|grew up|was born|live)|homesick|my roots|my childhood|"
+        r"back home|at home in|my city|local",
         r"is from|grew up|was born|lives? in|comes? from",
         "from",
     ),
     _aspect(
         "people you avoid or like on screen",
-        r"(?:actors?|actress(?:es)?|stars?|directors?|faces?|performers?|someone|who) (?:to avoid|(?:i|we) (?:can'?t|cannot|don'?t|hate|dislike|love|like|never|adore|avoid)\b.*|you know)|which (?:actor|actress|director|star)|my favou?rite (?:actor|actress|director)|without the (?:actor|actress)",
+        r"(?:actors?|actress(?:es)?|stars?|directors?|faces?|performers?|someone|who) (?:to avoid|(?:i|"
+        r"we) (?:can'?t|cannot|don'?t|hate|dislike|love|like|never|adore|avoid)\b.*|you know)|which (?:actor|"
+        r"actress|director|star)|my favou?rite (?:actor|actress|director)|without the (?:actor|actress)",
         r"(?:starring|directed by|with or by|with|cast|written by) [A-Z].*",
         "person",
     ),

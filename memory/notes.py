@@ -38,32 +38,42 @@ _SELF: tuple[tuple[str, Polarity, re.Pattern[str]], ...] = (
     ("trait", "neutral", re.compile(_I_AM + rf"(?P<x>{_TRAIT})\b")),
     ("age", "neutral", re.compile(rf"\b(?:i'?m|i am) (?P<x>{_NUMBER})(?: years old)?" + r"(?=$|[.,;!?]| years)")),
     ("language", "neutral", re.compile(
-        r"\bi(?: can)? (?:also )?(?:speak|understand|read) (?:fluent |some |a little |a bit of )?(?P<x>[A-Z]\w+(?:(?:,| and) [A-Z]\w+)*)")),
+        r"\bi(?: can)? (?:also )?(?:speak|understand|read) (?:fluent |some |a little |"
+        r"a bit of )?(?P<x>[A-Z]\w+(?:(?:,| and) [A-Z]\w+)*)")),
     ("learning", "neutral", re.compile(r"\b(?:i'?m|i am) (?:learning|studying) (?:to \w+ )?(?P<x>[\w' -]{2,40}?)" + _TOPIC_END)),
     ("from", "neutral", re.compile(
         r"\bi(?:'?m| am| come)? (?:(?:grew up|was born|was raised|live) in|from) (?P<x>[A-Z][\w' -]{1,40}?)" + _TOPIC_END)),
     ("work", "neutral", re.compile(
         r"\bi work (?P<x>(?:as|at|in|for|night|nights|shifts|from)\b[\w' -]{0,50}?)" + _TOPIC_END)),
     ("work", "neutral", re.compile(
-        r"\b(?:i'?m|i am) an? (?P<x>(?!bit\b|little\b|lot\b|fan\b|big\b|huge\b|person\b|sucker\b|lover\b|great\b|real\b|member\b)"
-        r"(?:\w+ )?\w*(?:er|or|ist|ian|ant|ent|nurse|teacher|pilot|cook|chef|clerk|student|surgeon|judge|nun|monk))\b")),
+        r"\b(?:i'?m|i am) an? (?P<x>(?!bit\b|little\b|lot\b|fan\b|big\b|huge\b|person\b|sucker\b|lover\b|great\b|"
+        r"real\b|member\b)"
+        r"(?:\w+ )?\w*(?:er|or|ist|ian|ant|ent|nurse|teacher|pilot|cook|chef|clerk|student|surgeon|judge|nun|"
+        r"monk))\b")),
     ("body", "neutral", re.compile(
-        r"\bi (?:easily |always |often )?(?:get|have|suffer from) (?P<x>(?:\w+ ){0,2}(?:sick|sickness|migraines?|headaches?|seizures?|vertigo|epilepsy|"
+        r"\bi (?:easily |always |often )?(?:get|have|suffer from) (?P<x>(?:\w+ ){0,2}(?:sick|sickness|migraines?|"
+        r"headaches?|seizures?|vertigo|epilepsy|"
         r"dizzy|nightmares?|asthma|adhd|ptsd|tinnitus|insomnia)[\w' -]{0,50}?)" + _TOPIC_END)),
     ("body", "neutral", re.compile(
-        r"\b(?P<x>[\w-]+(?: [\w-]+){0,2} (?:gives?|makes?) me (?:\w+ )?(?:migraines?|headaches?|ill|sick|dizzy|nauseous|nightmares?|seizures?|sneeze))")),
+        r"\b(?P<x>[\w-]+(?: [\w-]+){0,2} (?:gives?|makes?) me (?:\w+ )?(?:migraines?|headaches?|ill|sick|dizzy|"
+        r"nauseous|nightmares?|seizures?|sneeze))")),
     ("has", "neutral", re.compile(
-        r"\bi have (?P<x>(?:an? |two |three |four |five |twin )?(?:\w+ )?(?:\d{1,2}[- ]years?[- ]olds?|kids?|children|sons?|daughters?|twins|dogs?|cats?|horses?|"
+        r"\bi have (?P<x>(?:an? |two |three |four |five |twin )?(?:\w+ )?(?:\d{1,2}[- ]years?[- ]olds?|kids?|"
+        r"children|sons?|daughters?|twins|dogs?|cats?|horses?|"
         r"class of [\w -]{2,30}))\b")),
 )  # fmt: skip
 _RELATED = re.compile(
-    rf"\b(?:my|our) (?P<kin>{_KIN})(?:,? (?P<name>[A-Z]\w+),?)?(?: is| was|'s) (?P<x>{_NUMBER}(?: years old)?|from [A-Z][\w' ]{{1,30}}|"
+    rf"\b(?:my|our) (?P<kin>{_KIN})(?:,? (?P<name>[A-Z]\w+),?)?(?: is| was|'s) (?P<x>{_NUMBER}(?: years old)?|"
+    rf"from [A-Z][\w' ]{{1,30}}|"
     rf"(?:also |completely |nearly )?(?:{_TRAIT})|an? \w+(?: \w+)?)" + _TOPIC_END
 )
 _RELATED_TASTE = re.compile(
-    rf"\b(?:my|our) (?P<kin>{_KIN}|kids|children|sons|daughters|parents|friends|flatmates|colleagues|family)(?:,? (?P<name>[A-Z]\w+),?)? "
-    r"(?:really |absolutely |just |always |also |only )*(?P<verb>loves?|likes?|adores?|enjoys?|prefers?|hates?|dislikes?|can't stand|cannot stand|"
-    r"can't bear|doesn't like|don't like|is (?:a )?(?:big |huge )?fan of|are fans of|is into|never watch(?:es)?|is afraid of|is scared of) "
+    rf"\b(?:my|our) (?P<kin>{_KIN}|kids|children|sons|daughters|parents|friends|flatmates|colleagues|"
+    rf"family)(?:,? (?P<name>[A-Z]\w+),?)? "
+    r"(?:really |absolutely |just |always |also |only )*(?P<verb>loves?|likes?|adores?|enjoys?|prefers?|hates?|"
+    r"dislikes?|can't stand|cannot stand|"
+    r"can't bear|doesn't like|don't like|is (?:a )?(?:big |huge )?fan of|are fans of|is into|never watch(?:es)?|"
+    r"is afraid of|is scared of) "
     r"(?P<x>[\w' -]{2,60}?)" + _TOPIC_END
 )
 _AGAINST = re.compile(r"hate|dislike|can|don't|doesn't|never|afraid|scared")

@@ -86,7 +86,8 @@ FACETS: tuple[tuple[str, str], ...] = (
     # -- place
     (
         "place:work",
-        r"at (?:my |the )?(?:work|job|office)|(?:the|my|our) office|office|during work|workplace|night shifts?|on the job",
+        r"at (?:my |the )?(?:work|job|office)|(?:the|my|our) office|office|during work|workplace|night shifts?|"
+        r"on the job",
     ),
     ("place:home", r"at home|home alone|(?:at|to) (?:my|our) place|sofa|couch"),
     ("place:plane", r"planes?|flights?|flying|airplanes?|airport"),
@@ -102,7 +103,8 @@ FACETS: tuple[tuple[str, str], ...] = (
     ("occasion:party", r"part(?:y|ies)|celebrat\w+|house-?warming"),
     (
         "occasion:date",
-        r"date nights?|(?:on|for|have|has|got) (?:a |an |our |my |first )*dates?|dates|anniversar\w+|valentine'?s?(?: day)?",
+        r"date nights?|(?:on|for|have|has|got) (?:a |an |our |my |first )*dates?|dates|anniversar\w+|"
+        r"valentine'?s?(?: day)?",
     ),
     ("occasion:christmas", r"christmas|xmas|festive|advent"),
     ("occasion:halloween", r"halloween"),
@@ -169,7 +171,8 @@ _SEASONS = ("winter", "winter", "spring", "spring", "spring", "summer", "summer"
 _ABSENT = re.compile(r"(?:\b(?:without|not with|no|minus|except)\s+(?:\w+\s+){0,2}$)")
 _GONE = re.compile(
     r"^\W*(?:\w+\s+){0,2}?(?:(?:is|are|'re|'s)\s+)?(?:now\s+|already\s+|finally\s+)*"
-    r"(?:asleep|sleeping|in bed|away|gone|out(?! with)|not (?:here|there|watching|around|coming)|at (?:school|their|his|her))\b"
+    r"(?:asleep|sleeping|in bed|away|gone|out(?! with)|not (?:here|there|watching|around|coming)|at (?:school|"
+    r"their|his|her))\b"
 )
 _TASTE_OF = re.compile(r"^'s?\s+(?:favou?rite|taste|poker|friends?)|^'s\b")
 _STRANGE_NIGHT = re.compile(r"\bschool nights?\b")

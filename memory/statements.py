@@ -17,23 +17,31 @@ from convrec.memory.situations import facets_in, places
 Sign = Literal["wanted", "unwanted", ""]
 
 _I = r"\b(?:i|we)(?:'m|'ve|'d|'re| am| are| have)?"
-_ADVERB = r"(?:\s+(?:really|just|absolutely|also|still|do|always|truly|totally|simply|usually|generally|mostly|quite|very|so|both|all|much))*"
+_ADVERB = (
+    r"(?:\s+(?:really|just|absolutely|also|still|do|always|truly|totally|simply|usually|generally|mostly|quite|"
+    r"very|so|both|all|much))*"
+)
 _LIKING = re.compile(
     rf"{_I}{_ADVERB}\s+(?:love|like|adore|enjoy|prefer|favou?r|dig|appreciate)\b|"
     rf"{_I}{_ADVERB}\s+(?:into|fond of|keen on|crazy about|mad about|a sucker for|partial to)\b|"
     rf"{_I}{_ADVERB}\s+(?:a |an )?(?:(?:big|huge|great|real|massive|lifelong|die-?hard)\s+)?(?:fans?|lovers?) of\b|"
     r"\b(?:is|are) (?:my|our) (?:thing|jam|favou?rites?|passion|guilty pleasure)\b|"
-    r"\bmy (?:all-time )?favou?rite (?:genre|kind|type|sort|film|movie|director|actor|actress)s?\b|\bi only (?:watch|like)\b"
+    r"\bmy (?:all-time )?favou?rite (?:genre|kind|type|sort|film|movie|director|actor|actress)s?\b|"
+    r"\bi only (?:watch|like)\b"
 )
 _DISLIKING = re.compile(
     rf"{_I}{_ADVERB}\s+(?:hate|dislike|despise|detest|loathe|avoid)\b|"
-    r"\b(?:i|we)\s+(?:really\s+|just\s+)?(?:can'?t|cannot|can not|couldn'?t)\s+(?:really\s+)?(?:stand|bear|stomach|take)\b|"
-    r"\b(?:i|we)\s+(?:really\s+)?(?:don'?t|do not|didn'?t|did not)\s+(?:really\s+|much\s+|even\s+|ever\s+|think i )?(?:like|enjoy|love|care for)\b|"
-    r"\b(?:i'?m|we'?re|i am|we are)\s+(?:really\s+)?not\s+(?:really\s+|that\s+|so\s+|much of\s+)?(?:into|fond of|keen on|an? (?:big |huge )?fan of|fans of|crazy about)\b|"
+    r"\b(?:i|we)\s+(?:really\s+|just\s+)?(?:can'?t|cannot|can not|couldn'?t)\s+(?:really\s+)?(?:stand|bear|stomach|"
+    r"take)\b|"
+    r"\b(?:i|we)\s+(?:really\s+)?(?:don'?t|do not|didn'?t|did not)\s+(?:really\s+|much\s+|even\s+|ever\s+|"
+    r"think i )?(?:like|enjoy|love|care for)\b|"
+    r"\b(?:i'?m|we'?re|i am|we are)\s+(?:really\s+)?not\s+(?:really\s+|that\s+|so\s+|much of\s+)?(?:into|fond of|"
+    r"keen on|an? (?:big |huge )?fan of|fans of|crazy about)\b|"
     r"\b(?:i|we)\s+never (?:watch|liked?|enjoy)\b"
 )
 _DISLIKING_AFTER = re.compile(
-    r"\b(?:bores?|annoys?|disgusts?|irritates?) me\b|\b(?:is|are)(?:n'?t| not) (?:really |just )?(?:for me|my (?:thing|cup of tea|jam|taste))\b|"
+    r"\b(?:bores?|annoys?|disgusts?|irritates?) me\b|\b(?:is|are)(?:n'?t| not) (?:really |just )?(?:for me|"
+    r"my (?:thing|cup of tea|jam|taste))\b|"
     r"\b(?:put|puts) me to sleep\b|\bmakes? me (?:sick|cringe|angry)\b"
 )
 _STANDING = re.compile(
@@ -42,63 +50,80 @@ _STANDING = re.compile(
 )
 _RESTRICTS = re.compile(r"\b(?:only|no|nothing|none|don'?t|not|just|avoid|skip|prefer|want|love|like|hate)\b")
 _TODAY = re.compile(
-    r"\b(?:tonight|today|right now|at the moment|this (?:time|evening|morning|afternoon|weekend|once)|for once|tomorrow|"
+    r"\b(?:tonight|today|right now|at the moment|this (?:time|evening|morning|afternoon|weekend|once)|for once|"
+    r"tomorrow|"
     r"(?<!from )now(?!adays)|for a change|currently)\b"
 )
 _UNTIL = re.compile(
-    r"\b(?:(?:for )?(?:the )?(?:next|coming) (?P<n>\d{1,2}|two|three|four|few|couple of)? ?(?P<unit>days?|weeks?|months?)|"
+    r"\b(?:(?:for )?(?:the )?(?:next|coming) (?P<n>\d{1,2}|two|three|four|few|couple of)? ?(?P<unit>days?|weeks?|"
+    r"months?)|"
     r"this (?P<this>week|month|year)|until (?P<end>christmas|new year|easter|further notice)|for now)\b"
 )
 _KIN = (
-    r"sisters?|brothers?|friends?|best friend|wife|husband|partner|girlfriend|boyfriend|mum|mom|mummy|dad|daddy|mother|"
-    r"father|parents|boss|roommates?|flatmates?|housemates?|colleagues?|co-?workers?|neighbou?rs?|ex|cousins?|uncle|aunt|"
+    r"sisters?|brothers?|friends?|best friend|wife|husband|partner|girlfriend|boyfriend|mum|mom|mummy|dad|daddy|"
+    r"mother|"
+    r"father|parents|boss|roommates?|flatmates?|housemates?|colleagues?|co-?workers?|neighbou?rs?|ex|cousins?|"
+    r"uncle|aunt|"
     r"kids?|child(?:ren)?|sons?|daughters?|niece|nephew|grandma|grandmother|grandpa|grandfather|gran|nan|teacher|"
     r"grandparents|in-laws|family|team|book club|students?|spouse|fianc[eé]e?"
 )
 _OPINES = (
     r"(?:absolutely |really |just |always |never |only |also |still |totally |both |all |kind of |does |do |did )*"
-    r"(?:lov|lik|hat|ador|enjoy|prefer|dislik|despis|detest|watch|want|can'?t|cannot|couldn'?t|don'?t|doesn'?t|didn'?t|"
-    r"is (?:a (?:big |huge )?fan|into|crazy|not)|are (?:into|fans|not)|says?|said|told|tells?|thinks?|thought|keeps?|was|were|would)"
+    r"(?:lov|lik|hat|ador|enjoy|prefer|dislik|despis|detest|watch|want|can'?t|cannot|couldn'?t|don'?t|doesn'?t|"
+    r"didn'?t|"
+    r"is (?:a (?:big |huge )?fan|into|crazy|not)|are (?:into|fans|not)|says?|said|told|tells?|thinks?|thought|"
+    r"keeps?|was|were|would)"
 )
 _MY_OTHER = re.compile(
     rf"\b(?:my|our)\s+(?:\w+\s+)?(?P<kin>{_KIN})(?P<name>\s+[A-Z]\w+)?,?\s+(?i:{_OPINES})", re.IGNORECASE
 )
 _OTHERS = re.compile(
-    r"^\W*(?:and |but |so |wow,? |only |asking for a friend:? ?)*(?:he|she|they|it|everyone|everybody|people|someone|somebody|nobody|no one|most|some|"
-    r"the (?:critics?|reviewers?|guy|girl|man|woman|hero|character|internet|whole internet|world|director|film|movie)|"
-    r"critics|reviewers|kids these days|the kids|(?:his|her|their)\s+\w+)\s+(?:like me\s+|on \w+\s+|in (?:the|a) \w+\s+)?"
-    + _OPINES
-    + r"|"
+    r"^\W*(?:and |but |so |wow,? |only |asking for a friend:? ?)*(?:he|she|they|it|everyone|everybody|people|"
+    r"someone|somebody|nobody|no one|most|some|"
+    r"the (?:critics?|reviewers?|guy|girl|man|woman|hero|character|internet|whole internet|world|director|film|"
+    r"movie)|"
+    r"critics|reviewers|kids these days|the kids|(?:his|her|their)\s+\w+)\s+(?:like me\s+|on \w+\s+|in (?:the|"
+    r"a) \w+\s+)?" + _OPINES + r"|"
     r"\b(?:he|she|they|critics?|reviewers?|people|everyone|someone|who|hero|man|woman|character)\s+" + _OPINES
 )
 _NAMED_OTHER = re.compile(
-    r"^\W*(?!I\b|We\b|Please\b|The\b|My\b|Our\b|Always\b|Never\b|Only\b|Who\b|What\b|That\b)(?:[A-Z][a-z]+)\s+(?:really |also |always )?(?:loves|likes|hates|adores|enjoys|prefers|says|said|thinks|never watches|always watches)\b"
+    r"^\W*(?!I\b|We\b|Please\b|The\b|My\b|Our\b|Always\b|Never\b|Only\b|Who\b|What\b|"
+    r"That\b)(?:[A-Z][a-z]+)\s+(?:really |also |always )?(?:loves|likes|hates|adores|enjoys|prefers|says|said|"
+    r"thinks|never watches|always watches)\b"
 )
 _SUBJECT = re.compile(
-    r"^\W*(?:(?:the|a|an|this|that|these|those|his|her|their|its|your|some|most|many|my|our)\s+(?:[\w'-]+\s+){1,4}|you\s+|it\s+|they\s+|he\s+|she\s+)"
+    r"^\W*(?:(?:the|a|an|this|that|these|those|his|her|their|its|your|some|most|many|my|our)\s+(?:[\w'-]+\s+){1,4}|"
+    r"you\s+|it\s+|they\s+|he\s+|she\s+)"
     r"(?:(?:will|would|can|do|does|is|are)\s+)?(?:always|never|usually|generally|normally|ever)\b"
 )
 _REPORTED = re.compile(
-    r"\b(?:says?|said|told|tells?|wrote|writes|claims?|thinks?|asked|keeps? saying)\b(?:\s+\w+){0,3}\s*[:,]?\s*(?:that\s+)?(?=\W*\b(?:i|we)\b)|\bwas told\b|\baccording to\b|\bdreamt?\b|\bdreamed\b"
+    r"\b(?:says?|said|told|tells?|wrote|writes|claims?|thinks?|asked|"
+    r"keeps? saying)\b(?:\s+\w+){0,3}\s*[:,]?\s*(?:that\s+)?(?=\W*\b(?:i|we)\b)|\bwas told\b|\baccording to\b|"
+    r"\bdreamt?\b|\bdreamed\b"
 )
 _SELF_REPORT = re.compile(r"\bi (?:said|say|told you|think|thought)\b")
 _SUPPOSED = re.compile(
-    r"\b(?:if (?:only )?i (?:lik|lov|hat|enjoy|ador|dislik|prefer|were|was|had|didn'?t)|if (?:someone|somebody|he|she|they)|what if|suppos\w+|imagin\w+|pretend\w*|hypothetical\w*|let'?s say|"
-    r"say i |for the sake of argument|assum\w+|i wish|would(?:n'?t)? (?:i|we|never|probably|rather like|mind)|i'?d (?:probably|maybe|perhaps|never)|"
+    r"\b(?:if (?:only )?i (?:lik|lov|hat|enjoy|ador|dislik|prefer|were|was|had|didn'?t)|if (?:someone|somebody|he|"
+    r"she|they)|what if|suppos\w+|imagin\w+|pretend\w*|hypothetical\w*|let'?s say|"
+    r"say i |for the sake of argument|assum\w+|i wish|would(?:n'?t)? (?:i|we|never|probably|rather like|mind)|"
+    r"i'?d (?:probably|maybe|perhaps|never)|"
     r"(?:might|may|could|should|would)(?:n'?t)? (?:\w+ )?(?:like|love|hate|enjoy|mind|say|dislike)|if only)"
 )
 _UNSURE = re.compile(
     r"\b(?:don'?t know|not sure|no idea|unsure|wonder|dunno)\b(?:\s+\w+){0,2}\s+(?:if|whether|about)\b|\bno idea\b"
 )
 _PAST = re.compile(
-    r"\bused to\b|\b(?:when i was|as a (?:kid|child|teenager|student|boy|girl)|back then|in my youth|years ago|once upon|at school i)\b"
+    r"\bused to\b|\b(?:when i was|as a (?:kid|child|teenager|student|boy|girl)|back then|in my youth|years ago|"
+    r"once upon|at school i)\b"
 )
 _JOKE = re.compile(
-    r"\b(?:just |only |i'?m )?(?:kidding|joking)\b|\bjk\b|/s\b|\bsarcasm\b|\byeah,? right\b|\boh,? sure\b|^\W*sure, |\bas if\b|\bpigs (?:can )?fly\b|"
+    r"\b(?:just |only |i'?m )?(?:kidding|joking)\b|\bjk\b|/s\b|\bsarcasm\b|\byeah,? right\b|\boh,? sure\b|"
+    r"^\W*sure, |\bas if\b|\bpigs (?:can )?fly\b|"
     r"\bnot!\s*$|\bbeing bored by\b|\bhaha,? (?:not|no|just)\b"
 )
 _ASKS = re.compile(
-    r"^\W*(?:and |so |but |well,? )*(?:do|does|did|is|are|am|was|can|could|would|should|will|have|has|what|which|who|whose|how|why|where|when (?:do|did|is|was)|any|what about)\b"
+    r"^\W*(?:and |so |but |well,? )*(?:do|does|did|is|are|am|was|can|could|would|should|will|have|has|what|which|"
+    r"who|whose|how|why|where|when (?:do|did|is|was)|any|what about)\b"
 )
 _HABIT = re.compile(
     r"\b(?:i|we) (?:always|usually|normally|mostly|only ever|generally) (?:watch|see) "
@@ -108,25 +133,30 @@ _DENIES = re.compile(r"\b(?:no|nothing|none|don'?t|not|without|avoid)\b")
 _QUOTED = re.compile(r"[\"“«][^\"”»]*[\"”»]|(?<!\w)'[^']{6,}'(?!\w)")
 
 _SPLIT = re.compile(
-    r"(?:(?<=[!?;\n])|(?<=(?<!\b[A-Za-z])\.)(?!\d))\s*|,?\s+(?<!anything )(?<!nothing )(?<!everything )\bbut\b\s*|,?\s+\bthough\b\s*|"
+    r"(?:(?<=[!?;\n])|(?<=(?<!\b[A-Za-z])\.)(?!\d))\s*|,?\s+(?<!anything )(?<!nothing )(?<!everything )\bbut\b\s*|"
+    r",?\s+\bthough\b\s*|"
     r",\s*(?:and\s+)?(?=(?:i|we|he|she|they|it|my|our)\b(?!\s+\w+\s*,))|\s+and\s+(?=(?:i|we|he|she|they|my)\s)",
     re.IGNORECASE,
 )
 _SUBORDINATE = re.compile(
-    r"\b(?P<no>except (?:when|if|while)|unless|but not (?:when|if)|not when)\b|\b(?P<yes>when(?:ever)?|if|while|as long as|every time|any time|in case|as soon as)\b"
+    r"\b(?P<no>except (?:when|if|while)|unless|but not (?:when|if)|not when)\b|\b(?P<yes>when(?:ever)?|if|while|"
+    r"as long as|every time|any time|in case|as soon as)\b"
 )
 _EXCEPT = re.compile(
-    r"\b(?:except(?: for)?|apart from|other than|but not)\s+(?=(?:with|on|at|in|for|during|around|over|before|after|when)\b)|\bexcept\b"
+    r"\b(?:except(?: for)?|apart from|other than|but not)\s+(?=(?:with|on|at|in|for|during|around|over|before|"
+    r"after|when)\b)|\bexcept\b"
 )
 _PREPOSITION = re.compile(
-    r"\b(?:with|on|at|in|for|during|after|before|around|over|to|while|every)\s+(?:(?!(?:i|i'm|we|we're|is|are|it|it's)\s)[\w'-]+\s+){0,3}$"
+    r"\b(?:with|on|at|in|for|during|after|before|around|over|to|while|every)\s+(?:(?!(?:i|i'm|we|we're|is|are|it|"
+    r"it's)\s)[\w'-]+\s+){0,3}$"
 )
 _OWN_PREPOSITION = re.compile(
     r"(?:at|on|in|after|before|by|while|during|just|only|all|solo|alone|home|to|into|off|fall)\b"
 )
 _TWO_WORDS = re.compile(r"\s*[\w']+\s+[\w']+")
 _REGION_END = re.compile(
-    r",|\b(?:i|we) (?:always|never|only|want|love|like|prefer|hate|don'?t|can'?t|watch|need|enjoy|usually|would)\b|\b(?:always|never|only|nothing|no|please)\b"
+    r",|\b(?:i|we) (?:always|never|only|want|love|like|prefer|hate|don'?t|can'?t|watch|need|enjoy|usually|would)\b|"
+    r"\b(?:always|never|only|nothing|no|please)\b"
 )
 _LEADING = re.compile(
     r"^\W*(?:when|whenever|if|while|unless|except|on|at|in|for|with|during|after|before|around|over)\b", re.IGNORECASE
@@ -368,7 +398,8 @@ def _until(said: str, at: datetime) -> datetime | None:
 
 def _strength(said: str) -> float:
     if re.search(
-        r"\b(?:love|loved|adore|adored|hate|hated|despise|detest|loathe|favou?rite|can'?t stand|never|always|huge fan)\b",
+        r"\b(?:love|loved|adore|adored|hate|hated|despise|detest|loathe|favou?rite|can'?t stand|never|always|"
+        r"huge fan)\b",
         said,
     ):
         return 1.0

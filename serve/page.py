@@ -294,7 +294,9 @@ class _Handlers:
 
     def _beliefs(self, user: str, problem: str = "") -> str:
         try:
-            return html.beliefs(self._agent.preferences.list(user), user, problem)
+            memory = self._agent.preferences
+            made = memory.profile(user)
+            return html.beliefs(memory.list(user), user, problem, made.summary() if made is not None else "")
         except ConvrecError as error:
             log.warning("preferences cannot be read: %s", error)
             return html.beliefs((), user, str(error))

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from html import escape
 from typing import get_args
 from urllib.parse import quote
 
 from convrec.agent.api import AgentInfo
 from convrec.agent.events import Event, Fallback, Planned, Recalled, RecommendedItem, ToolRan, TurnResult, Understood
+from convrec.memory import confidence
 from convrec.memory.records import Polarity, Preference
 from convrec.tools.schema import FieldSpec, Role, Schema
 
@@ -168,8 +170,8 @@ def _value(item: RecommendedItem, spec: FieldSpec | None) -> str:
     return f"{value} {'min' if spec.unit == 'minutes' else spec.unit}".strip()
 
 
-def beliefs(preferences: Iterable[Preference], user: str, trouble: str = "") -> str:
-    """The panel: each preference with its source, erasable and editable."""
+def beliefs(preferences: Iterable[Preference], user: str, trouble: str = "", summary: str = "") -> str:
+    """The panel: the profile in plain words, then each preference with its source, erasable and editable."""
     rows = [_belief(preference) for preference in preferences]
     head = "<h2>What I believe about you</h2>"
     if trouble:
@@ -177,6 +179,8 @@ def beliefs(preferences: Iterable[Preference], user: str, trouble: str = "") -> 
     if not rows:
         body = '<div class="cr-note">Nothing yet. What you like, dislike or ask for "always" will be listed here.</div>'
         return f'<div class="cr-panel">{head}{body}</div>'
+    if summary:
+        head += f'<div class="cr-summary">{escape(summary)}</div>'
     # Addresses are relative: the page may be served under a prefix.
     address = f"v1/users/{quote(user, safe='')}/preferences/export"
     return (
@@ -189,7 +193,10 @@ def beliefs(preferences: Iterable[Preference], user: str, trouble: str = "") -> 
 def _belief(preference: Preference) -> str:
     key, text = escape(preference.id), escape(preference.text)
     source = f"you said “{preference.said}”, " if preference.said and preference.said != preference.text else ""
-    origin = f"{source}{preference.created:%Y-%m-%d}, {preference.confidence:.0%} sure"
+    often = f", said {preference.times} times" if preference.times > 1 else ""
+    sure = confidence.now(preference, datetime.now(UTC))
+    until = f", until {preference.valid_until:%Y-%m-%d}" if preference.valid_until is not None else ""
+    origin = f"{source}{preference.created:%Y-%m-%d}{often}{until}, {sure:.0%} sure"
     choices = "".join(
         f'<option value="{polarity}"{" selected" if polarity == preference.polarity else ""}>{polarity}</option>'
         for polarity in POLARITIES
@@ -217,8 +224,10 @@ def trace(turn: TurnView | None) -> str:
         match event:
             case Understood(links, conditions, notes):
                 parts += _section("Understood", [*links, *conditions, *notes])
-            case Recalled(applied, left_out):
-                parts += _section("Recalled", [*applied, *(f"left out: {text}" for text in left_out)])
+            case Recalled(applied, left_out, reasons):
+                why = [*reasons, *[""] * (len(applied) - len(reasons))]
+                used = [f"{text}: {reason}" if reason else text for text, reason in zip(applied, why, strict=False)]
+                parts += _section("Recalled", [*used, *(f"left out: {text}" for text in left_out)])
             case Planned(plan, planner, note):
                 shown = escape(json.dumps(plan, ensure_ascii=False, indent=1))
                 remark = f" ({escape(note)})" if note else ""
@@ -257,7 +266,7 @@ def progress(event: Event) -> str | None:
     match event:
         case Understood(links, conditions, _):
             return "understood: " + "; ".join([*links, *conditions]) if links or conditions else "understood"
-        case Recalled(applied, _):
+        case Recalled(applied, _, _):
             return f"kept in mind: {len(applied)} of your preferences" if applied else None
         case Planned():
             return "planned, looking"

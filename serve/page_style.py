@@ -56,6 +56,8 @@ CSS = """
 .cr-examples { display: flex; flex-wrap: wrap; gap: 8px; }
 .cr-examples .cr-btn { text-align: left; border-radius: 16px; padding: 5px 13px; }
 .cr-panel h2 { font-size: 1rem; font-weight: 650; margin: 0 0 6px; color: var(--body-text-color); }
+.cr-summary { font-size: .88rem; line-height: 1.45; white-space: pre-line; overflow-wrap: anywhere; margin: 0 0 8px;
+  color: var(--body-text-color); }
 .cr-beliefs { list-style: none; padding: 0; margin: 0; }
 .cr-belief { padding: 8px 0; margin: 0; border-top: 1px solid var(--border-color-primary);
   color: var(--body-text-color); }

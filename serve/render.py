@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from convrec.agent.events import (
@@ -18,6 +19,7 @@ from convrec.agent.events import (
     Understood,
 )
 from convrec.core.text import clean, visible
+from convrec.memory import confidence
 from convrec.tools.schema import Role
 from rich.cells import cell_len
 from rich.console import Console
@@ -227,7 +229,9 @@ def show_profile(console: Console, preferences: Iterable[Preference]) -> None:
     table = Table("id", "what", "since", "sure", "your words", box=None, header_style="bold")
     for record in preferences:
         since = record.created.astimezone().strftime("%Y-%m-%d %H:%M")
-        cells = (record.id[:SHORT_ID], record.text, since, f"{record.confidence:.0%}", record.said)
+        sure = confidence.now(record, datetime.now(UTC))
+        what = record.text if record.superseded_by is None else f"{record.text} (superseded)"
+        cells = (record.id[:SHORT_ID], what, since, f"{sure:.0%}", record.said)
         table.add_row(*(Text(line(cell, 160)) for cell in cells))
     if table.row_count:
         console.print(table)

@@ -26,7 +26,12 @@ _TALK = (
     "who directed the first one?", "a crime film", "something set at sea", "shorter please", "I loved Chinatown", "an Italian film",
     "something dark and tense", "a film about friendship", "another one", "what about something from the 80s?", "a mystery",
 )  # fmt: skip
-_ASK = ("a good film for tonight", "recommend me something gripping", "something my friends would not know", "surprise me")
+_ASK = (
+    "a good film for tonight",
+    "recommend me something gripping",
+    "something my friends would not know",
+    "surprise me",
+)
 LIKES = (
     "I love comedies", "I love crime films", "I hate horror", "never show me musicals", "I loved Heat", "I loved Fargo", "I liked Alien",
     "I loved Chinatown", "I didn't like Titanic", "I hate war films", "I have seen Jaws", "I enjoy mysteries", "I loved Vertigo",
