@@ -27,7 +27,7 @@ from convrec.tools.schema import Schema
 
 MAX_SAID = 300
 """Characters of one message."""
-SAID_TOKENS = 80
+SAID_TOKENS = 120
 CHAT_CHARS = 1600
 """Of the conversation, newest first."""
 ECHO_WORDS = 8
