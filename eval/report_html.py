@@ -21,7 +21,8 @@ body { margin: 0 auto; max-width: 1280px; padding: 28px 20px 60px; background: v
 h1 { font-size: 1.6rem; margin: 0 0 8px; } h2 { font-size: 1.15rem; margin: 34px 0 8px; }
 p { margin: 6px 0; } .note, .lead { color: var(--dim); }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; width: 100%; overflow-wrap: normal; font-variant-numeric: tabular-nums; font-size: .9rem; }
+table { border-collapse: collapse; width: 100%; overflow-wrap: normal; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; white-space: nowrap; border-top: 1px solid var(--line); }
 thead th { background: var(--soft); border-top: 0; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 12em; }
