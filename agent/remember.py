@@ -188,7 +188,7 @@ class Listener:
         low = text.lower()
         found = clauses(text, datetime.now(UTC))
         scope = next((c.scope for c in found if not c.scope.empty), edited.scope)
-        read = self.reader.read(Message.of(_NEVER.sub(_as_denial, read_scope(low)[1])), YearContext(self.reader.newest))
+        read = self.reader.read(Message.of(_readable(read_scope(low)[1])), YearContext(self.reader.newest))
         denies = edited.polarity in ("unwanted", "disliked")
         if _DENYING.search(low) or re.search(r"\b(?:hates?|dislikes?)\b", low):
             denies = True
@@ -209,7 +209,7 @@ class Listener:
 
     def conditions(self, reading: Understanding, clause: Clause) -> list[Condition]:
         """The conditions of one clause, read from it alone: its own denials, not those of its neighbours."""
-        body = Message.of(_NEVER.sub(_as_denial, clause.body if len(clause.body) == len(clause.text) else clause.text))
+        body = Message.of(_readable(clause.body))
         names = [m.said for m in reading.mentions if m.how != "reference"] + [p.said for p in reading.people]
         found = self.reader.read(body.masked(_spans_of(names, body.low)), YearContext(self.reader.newest))
         people = [c for c in reading.conditions if c.slot.startswith("person:") and _says(body.low, c.said)]
@@ -315,9 +315,10 @@ def _telling(word: str) -> bool:
     return word not in FUNCTION_WORDS and word not in _EMPTY and re.fullmatch(_NOUNS, word) is None
 
 
-def _as_denial(match: re.Match[str]) -> str:
-    """ "never anything sad" in the form that the readers know, of the same length: "nothing sad"."""
-    return ("nothing" if match["any"] else "no").ljust(len(match[0]))
+def _readable(body: str) -> str:
+    """A clause in the form that the readers know: "never anything sad" as "nothing sad", no gaps where words were
+    blanked out."""
+    return " ".join(_NEVER.sub(lambda m: "nothing" if m["any"] else "no", body).split())
 
 
 def _years(word: str) -> int:

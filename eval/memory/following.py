@@ -55,12 +55,10 @@ def kept(make: Callable[[], Agent], seed: int, stated: tuple[str, ...] = STATED)
             ]
             broken: dict[int, int] = {}
             shown: dict[int, int] = {}
-            every = 0
             for turn in range(2, max(ASKED_AT) + 1):
                 said = _ASK[int(rng.integers(len(_ASK)))] if turn in ASKED_AT else _TALK[int(rng.integers(len(_TALK)))]
                 items = _items(agent, _ask(agent, said))
                 bad = sum(not all(holds(rule.expr, item) for rule in rules) for item in items)
-                every += bad
                 if turn in ASKED_AT:
                     broken[turn], shown[turn] = bad, len(items)
         finally:
@@ -71,7 +69,7 @@ def kept(make: Callable[[], Agent], seed: int, stated: tuple[str, ...] = STATED)
             "split": "generated",
             "group": case,
             "metrics": obeyed,
-            "violations": every,
+            "violations": sum(broken.values()),
             "show": {"stated": text, "read as": "; ".join(rule.label for rule in rules), "items": str(shown)},
         }
         yield case, record
@@ -83,7 +81,7 @@ def profiled(make: Callable[[], Agent]) -> Iterator[Record]:
     try:
         for number, text in enumerate(LIKES):
             _ask(agent, text, session=f"said{number}")
-        agent.profiles.wait()
+        agent.profiles.close()  # from here on profiles are made and dropped by hand
         read: dict[str, list[int]] = {"records": [], "profile": []}
         slates: dict[str, list[list[str]]] = {"records": [], "profile": []}
         for way in ("records", "profile"):
