@@ -57,6 +57,7 @@ def _play(context: Context, name: str, persona: str, before: bool) -> Outcome:
             if reply.items != wanted:
                 problems.append(f"“{persona}” changed the list for “{request}”")
         figures = {"same_list": same / len(REQUESTS), "overlap": overlaps / len(REQUESTS)}
+        figures["same_list_before" if before else "same_list_within"] = figures["same_list"]
         return talk.outcome(figures, problems)
 
 
