@@ -86,7 +86,8 @@ def erase_command(
             _tell({"erased": 1, "id": gone.id}, f"Erased: {gone.text}", as_json)
             return
         if not yes:
-            typer.confirm(f"Erase everything that is remembered about {line(name, 60)}, for good?", abort=True, err=True)
+            asked = f"Erase everything that is remembered about {line(name, 60)}, for good?"
+            typer.confirm(asked, abort=True, err=True)
         count = memory.forget_all(name)
         _tell({"erased": count}, f"Erased: {count} {'record' if count == 1 else 'records'}.", as_json)
 
@@ -118,7 +119,8 @@ def import_command(
             raise RequestError("file", str(file), f"It is larger than {MAX_FILE_BYTES // 1_000_000} MB.")
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RequestError("file", str(file), f"It cannot be read as JSON: {error}. Give a file that export wrote.") from error
+        remedy = f"It cannot be read as JSON: {error}. Give a file that export wrote."
+        raise RequestError("file", str(file), remedy) from error
     with _memory(ctx, user) as (memory, name):
         report = memory.import_(name, document)
         said = f"{report.added} added, {report.unchanged} were here already, {report.skipped} changed here since"

@@ -6,6 +6,7 @@ is ever shared, and what a click sends back is checked against what was shown to
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convrec.agent.api import ConversationalAgent
 from convrec.agent.events import Finished, Token
-from convrec.core.errors import ConvrecError
+from convrec.core.errors import ConvrecError, RequestError
 from convrec.core.settings import Settings
 from convrec.serve import page_html as html
 from convrec.serve.page_style import CLICKS, CSS, SCROLL
@@ -38,6 +39,8 @@ TOKEN_S = 0.06
 """Shortest time between two updates of the reply, seconds."""
 AT_ONCE = 8
 """Turns of the page that run at once; more wait in the queue."""
+MAX_SOUGHT = 200
+"""Longest search in the list of beliefs, characters."""
 _USER = re.compile(r"web-[0-9a-f]{32}")
 
 Update: TypeAlias = dict[Any, Any]
@@ -262,6 +265,7 @@ class _Handlers:
         if tab is None:
             return {}
         memory, key = self._agent.preferences, str(sent.get("id", ""))
+        sought = ""
         try:
             match sent.get("act"):
                 case "forget":
@@ -272,9 +276,13 @@ class _Handlers:
                     polarity = sent.get("polarity")
                     chosen = next((p for p in html.POLARITIES if p == polarity), None)
                     memory.edit(tab.user, key, text=str(sent.get("text", "")), polarity=chosen)
+                case "find":
+                    sought = str(sent.get("text", ""))[:MAX_SOUGHT].strip()
+                case "import":
+                    memory.import_(tab.user, _json(str(sent.get("text", ""))))
         except ConvrecError as error:
             return {self._parts.believed: self._beliefs(tab.user, str(error))}
-        return {self._parts.believed: self._beliefs(tab.user)}
+        return {self._parts.believed: self._beliefs(tab.user, sought=sought)}
 
     def _everything(self, tab: Tab) -> Update:
         parts = self._parts
@@ -292,14 +300,22 @@ class _Handlers:
     def _buttons(self) -> Update:
         return {self._parts.send: gr.update(visible=True), self._parts.stop: gr.update(visible=False)}
 
-    def _beliefs(self, user: str, problem: str = "") -> str:
+    def _beliefs(self, user: str, problem: str = "", sought: str = "") -> str:
         try:
             memory = self._agent.preferences
             made = memory.profile(user)
-            return html.beliefs(memory.list(user), user, problem, made.summary() if made is not None else "")
+            found = [r.preference for r in memory.search(user, sought)] if sought else memory.list(user)
+            return html.beliefs(found, user, problem, made.summary() if made is not None else "", sought)
         except ConvrecError as error:
             log.warning("preferences cannot be read: %s", error)
             return html.beliefs((), user, str(error))
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError("file", text[:40], "It is no JSON. Choose a file that “export JSON” wrote.") from error
 
 
 def _films(agent: ConversationalAgent) -> bool:

@@ -170,22 +170,37 @@ def _value(item: RecommendedItem, spec: FieldSpec | None) -> str:
     return f"{value} {'min' if spec.unit == 'minutes' else spec.unit}".strip()
 
 
-def beliefs(preferences: Iterable[Preference], user: str, trouble: str = "", summary: str = "") -> str:
-    """The panel: the profile in plain words, then each preference with its source, erasable and editable."""
+def beliefs(
+    preferences: Iterable[Preference], user: str, trouble: str = "", summary: str = "", sought: str = ""
+) -> str:
+    """The panel: the profile in plain words, then each preference with its source, erasable and editable.
+
+    ``sought``: what was searched for; ``preferences`` are then those found.
+    """
     rows = [_belief(preference) for preference in preferences]
     head = "<h2>What I believe about you</h2>"
     if trouble:
         head += problem(trouble)
-    if not rows:
+    taken = (
+        '<label class="cr-link">import JSON<input type="file" accept=".json,application/json" '
+        'data-act="import-file" aria-label="import JSON"></label>'
+    )
+    if not rows and not sought:
         body = '<div class="cr-note">Nothing yet. What you like, dislike or ask for "always" will be listed here.</div>'
-        return f'<div class="cr-panel">{head}{body}</div>'
+        return f'<div class="cr-panel">{head}{body}{taken}</div>'
     if summary:
         head += f'<div class="cr-summary">{escape(summary)}</div>'
+    head += (
+        f'<div class="cr-find"><input value="{escape(sought)}" maxlength="200" placeholder="search" '
+        'aria-label="search">'
+        '<button type="button" class="cr-btn" data-act="find">find</button></div>'
+    )
+    none = "" if rows else '<div class="cr-note">Nothing found. Search for nothing to see all.</div>'
     # Addresses are relative: the page may be served under a prefix.
     address = f"v1/users/{quote(user, safe='')}/preferences/export"
     return (
-        f'<div class="cr-panel">{head}<ul class="cr-beliefs">{"".join(rows)}</ul>'
-        f'<a class="cr-link" href="{escape(address)}" download="convrec-preferences.json">export JSON</a> '
+        f'<div class="cr-panel">{head}<ul class="cr-beliefs">{"".join(rows)}</ul>{none}'
+        f'<a class="cr-link" href="{escape(address)}" download="convrec-preferences.json">export JSON</a> {taken} '
         '<button type="button" class="cr-link" data-act="forget-all">erase all</button></div>'
     )
 

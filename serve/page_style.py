@@ -58,6 +58,11 @@ CSS = """
 .cr-panel h2 { font-size: 1rem; font-weight: 650; margin: 0 0 6px; color: var(--body-text-color); }
 .cr-summary { font-size: .88rem; line-height: 1.45; white-space: pre-line; overflow-wrap: anywhere; margin: 0 0 8px;
   color: var(--body-text-color); }
+.cr-find { display: flex; gap: 6px; margin: 0 0 8px; }
+.cr-find input { flex: 1; min-width: 0; font: inherit; font-size: .88rem; padding: 4px 9px; border-radius: 8px;
+  border: 1px solid var(--border-color-primary); background: var(--background-fill-primary);
+  color: var(--body-text-color); }
+.cr-link input[type=file] { display: none; }
 .cr-beliefs { list-style: none; padding: 0; margin: 0; }
 .cr-belief { padding: 8px 0; margin: 0; border-top: 1px solid var(--border-color-primary);
   color: var(--body-text-color); }
@@ -90,7 +95,7 @@ CSS = """
 CLICKS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-act]');
-  if (!button || !element.contains(button)) return;
+  if (!button || !element.contains(button) || button.tagName === 'INPUT') return;
   const row = button.closest('.cr-belief');
   const act = button.dataset.act;
   if (act === 'open') {
@@ -105,9 +110,18 @@ element.addEventListener('click', (event) => {
     data.polarity = row.querySelector('select').value;
     row.classList.remove('cr-editing');
   }
+  if (act === 'find') data.text = button.parentElement.querySelector('input').value;
   trigger('click', data);
 });
+element.addEventListener('change', async (event) => {
+  const file = event.target.dataset.act === 'import-file' && event.target.files[0];
+  if (!file) return;
+  if (file.size > 5e6) { window.alert('This file is larger than 5 MB.'); return; }
+  trigger('click', { act: 'import', id: '', turn: -1, text: await file.text() });
+});
 element.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && event.target.closest('.cr-find'))
+    event.target.closest('.cr-find').querySelector('button').click();
   const row = event.target.closest('.cr-belief.cr-editing');
   if (!row) return;
   if (event.key === 'Escape') row.classList.remove('cr-editing');

@@ -27,10 +27,10 @@ _TALK = (
     "something dark and tense", "a film about friendship", "another one", "what about something from the 80s?", "a mystery",
 )  # fmt: skip
 _ASK = (
-    "a good film for tonight",
     "recommend me something gripping",
     "something my friends would not know",
-    "surprise me",
+    "recommend me a film",
+    "what should I watch tonight?",
 )
 LIKES = (
     "I love comedies", "I love crime films", "I hate horror", "never show me musicals", "I loved Heat", "I loved Fargo", "I liked Alien",
