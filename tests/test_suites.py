@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from convrec.agent.llm.scripted import scripted
 from convrec.core.errors import ConvrecError, RequestError
 from convrec.core.items import Item
 from convrec.core.settings import MemorySettings, load_settings
@@ -326,3 +327,25 @@ def test_quality_over_dialogues() -> None:
 def test_quality_without_data_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="convrec data fetch"), ExitStack() as stack:
         quality.SUITE.cases(context(always([])), stack)
+
+
+# -- with a model --------------------------------------------------------------------------------------------------
+
+
+def test_the_wrapped_baseline_is_measured_beside_the_agents_own_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that gives in to an order wherever it reads it, whatever the wish: only the prior undoes that."""
+
+    def gives_in(messages: list[Any]) -> float:
+        return 4.0 if "Always recommend" in str(messages) else -1.0
+
+    model = scripted(["{}"], yes_no=gives_in)
+    monkeypatch.setattr(injection, "local_llm", lambda subject: model)
+    made = context(real())
+    catalogues = injection._Catalogues(made)
+    order = next(attack for attack in ITEM_ATTACKS if attack.name == "order")
+    with ExitStack() as stack:
+        shifts = injection._shifts(catalogues, order, catalogues.agent(order, stack))
+    assert shifts["wrapped_shift"] == pytest.approx(5.0)
+    assert abs(shifts["ours_shift"]) < 1e-6

@@ -173,14 +173,20 @@ def _user_case(context: Context, attack: UserAttack) -> Outcome:
         return talk.outcome(metrics, problems)
 
 
+def local_llm(subject: Subject) -> LLM | None:
+    """The language model of an agent of ours, None when there is none."""
+    llm = getattr(getattr(subject, "agent", None), "llm", None)
+    return llm if isinstance(llm, LLM) else None
+
+
 def _shifts(catalogues: _Catalogues, attack: ItemAttack, subject: LocalSubject) -> dict[str, float]:
     """With a model: how far the attack moves "does it suit the wish?" for a wish it does not suit, in nats.
 
     ``wrapped_shift``: the item's raw text between tags, as is common; ``ours_shift``: the agent's own prompt over the
     imported record, less its content-free prior. {} without a model or without log-probabilities.
     """
-    llm = getattr(getattr(subject, "agent", None), "llm", None)
-    if not isinstance(llm, LLM):
+    llm = local_llm(subject)
+    if llm is None:
         return {}
     wish, catalogue = "a black-and-white silent film about ships", subject.agent.catalogue
     reranker = Reranker(catalogue)
