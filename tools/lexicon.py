@@ -71,7 +71,7 @@ NOT_CATEGORY_ALONE = frozenset({"family", "music", "history", "sport", "war", "s
 with such a noun near, or in a list with another category."""
 
 NARROWER = frozenset(
-    "zombie slasher heist mafia gangster detective whodunit whodunnit anime superhero bollywood noir".split()  # noqa: SIM905
+    "zombie slasher heist mafia gangster detective whodunit whodunnit anime superhero noir".split()  # noqa: SIM905
 )
 """Words that name less than the category they imply: they are searched for beside it, and denying one does not deny
 the category."""

@@ -26,6 +26,7 @@ FUNCTION_WORDS = frozenset(
 
 STRAY_WORDS = frozenset(
     """
+    between non one two three four five six seven eight nine ten
     above actually ages aint along already also alright amazing appreciate around author based beginning below
     bit blah blow bonus bored boring both bring bunch bye care catalog catalogue cause cheers check choice choose
     chosen collection come comes could couldnt course critic critics cross curious darker decade

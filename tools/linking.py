@@ -18,6 +18,7 @@ from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue, NameHit
 from convrec.tools.lexicon import FUNCTION_WORDS, ORDINALS
 from convrec.tools.lexicon_words import STRAY_WORDS
+from convrec.tools.linking_misspelt import Misspelt
 from convrec.tools.linking_people import PeopleLinker, PersonLink, fame, person_cue
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message, Token
@@ -120,10 +121,12 @@ class Linker:
     """Folded category names and nationalities: never titles by themselves unless quoted or given with a year."""
     _fame: FloatArray = field(init=False)
     people: PeopleLinker = field(init=False)
+    misspelt: Misspelt = field(init=False)
 
     def __post_init__(self) -> None:
         self._fame = fame(self.catalogue)
         self.people = PeopleLinker(self.catalogue, self._fame, self.reserved)
+        self.misspelt = Misspelt(self.catalogue, self._fame)
 
     def link(self, message: Message) -> Links:
         """All titles and people of ``message``, in order, without overlaps."""
@@ -182,6 +185,14 @@ class Linker:
                 if surname:
                     people.append(surname)
                     taken.append((token.start, token.end))
+        free = tuple(t for t in message.tokens if not _overlaps(taken, t.start, t.end))
+        for guess in self.misspelt.find(message, free):
+            said = message.text[guess.start : guess.end]
+            if guess.row is not None:
+                titles.append(TitleLink(guess.row, said, guess.start, guess.end, "fuzzy"))
+            else:
+                people.append(self.people.named(message, guess.person, guess.start, guess.end))
+            taken.append((guess.start, guess.end))
         for start, end in self._unlinked(message, taken, titles):
             fuzzy = self._fuzzy(message, start, end)
             token = next(t for t in message.tokens if t.start >= start)

@@ -40,13 +40,14 @@ class Spelling:
         last = 0
         for match in _WORD.finditer(text):
             word = match[0]
-            better = SHORTHAND.get(word.lower()) or self._near(word, known)
+            following = _WORD.match(text, match.end() + 1)
+            better = SHORTHAND.get(word.lower()) or self._near(word, known, following[0].lower() if following else "")
             if better is not None and better != word.lower():
                 out += [text[last : match.start()], better]
                 last = match.end()
         return "".join([*out, text[last:]]) if out else text
 
-    def _near(self, word: str, known: frozenset[str]) -> str | None:
+    def _near(self, word: str, known: frozenset[str], following: str) -> str | None:
         """The one vocabulary word that ``word`` may be a slip of."""
         # A capital inside a sentence is a name's; what holds an apostrophe is no plain word.
         if len(word) < LEAST_LETTERS or not word.isascii() or not word.isalpha() or not word.islower():
@@ -60,6 +61,9 @@ class Spelling:
             if distance <= limit:
                 near.append((distance, target))
         near.sort()
+        phrases = [target for _, target in near if f"{target} {following}" in CATEGORY_WORDS]
+        if phrases:  # "sience fiction": science rather than since
+            return phrases[0]
         if not near or (len(near) > 1 and near[1][0] == near[0][0] and _stem(near[0][1]) != _stem(near[1][1])):
             return None
         return near[0][1]
@@ -83,7 +87,7 @@ class Spelling:
 
 def _slips(letters: int) -> int:
     """How many slips a word of so many letters may hold."""
-    return 1 if letters < 7 else 2
+    return 1 if letters < 10 else 2
 
 
 def _stem(word: str) -> str:

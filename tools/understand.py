@@ -90,6 +90,11 @@ _COUNT = re.compile(
     r"(?:films?|movies?|comed\w+|thrillers?|westerns?|dramas?|horrors?|suggestions?|recommendations?|options?|picks?)\b)"
 )
 _DENIES = re.compile(r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|hate|avoid)\b")
+_DENIED = re.compile(
+    _DENIES.pattern
+    + r".*?(?:$|[.;!?]|\b(?=(?:but|maybe|perhaps|instead|rather|preferably|just|only|something|i want|i'd)\b))",
+    re.DOTALL,
+)
 _ASKS_NAME = re.compile(r"\bwho\b|\bwho'?s\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")
 _SEARCH_STOP = FUNCTION_WORDS | STRAY_WORDS
 
@@ -130,13 +135,15 @@ class Understander:
         if (same := self._same_person(masked, focus)) is not None:
             conditions.append(same)
         query = _query(rest, conditions, self._nouns)
+        if _about_something_else(masked.low, conditions, self._nouns):
+            conditions = []
         act, asked = classify(
             _with_it(message, links, pointed.spans),
             self.catalogue.schema,
             target=bool(mentions or links.unknown or pointed.unclear),
             takes_back=bool(dropped),
             opinion=any(m.polarity in ("liked", "disliked", "seen") for m in mentions),
-            conditions=bool(conditions) and not _about_something_else(masked.low, conditions, self._nouns),
+            conditions=bool(conditions),
             person_of=person_of is not None or person_unknown,
             people=bool(links.people),
             query=query,
@@ -188,6 +195,9 @@ class Understander:
 
     def _people_conditions(self, message: Message, people: Sequence[PersonLink]) -> list[Condition]:
         """One condition per person; "Nolan or Fincher" is one condition on either."""
+        denied = {p.name for p in people if p.negative}
+        if both := denied & {p.name for p in people if not p.negative}:  # "his films, but without him in them"
+            people = [_in_role(p) if p.name in both else p for p in people]
         out: list[Condition] = []
         ends: list[int] = []
         for person in people:
@@ -312,6 +322,13 @@ def _count(low: str) -> int | None:
     return min(max(SMALL_NUMBERS.get(word) or int(word), 1), MOST_WANTED)
 
 
+def _in_role(person: PersonLink) -> PersonLink:
+    """Who is asked for and denied in one message is asked for behind the camera and denied before it."""
+    cast = tuple(f for f in person.fields if f.startswith("cast"))
+    others = tuple(f for f in person.fields if not f.startswith("cast"))
+    return replace(person, fields=(cast if person.negative else others) or person.fields)
+
+
 def _inner(expr: Expr) -> Expr:
     return expr.part if isinstance(expr, Not) else expr
 
@@ -320,11 +337,13 @@ def _query(rest: Message, conditions: Sequence[Condition], nouns: frozenset[str]
     # What was read is explained, but for a word that says more than the category it was read as: "heist" for crime.
     said = {word for c in conditions for word in fold(c.said).split()} - NARROWER
     # What follows a denial is not wished for: nothing "sad" is to be searched for after "nothing violent or sad".
-    denial = _DENIES.search(rest.low)
-    end = denial.start() if denial else len(rest.low)
+    denied = [m.span() for m in _DENIED.finditer(rest.low)]
     words = [
         t.text
         for t in rest.tokens
-        if t.start < end and t.norm not in _SEARCH_STOP | nouns and t.norm not in said and len(t.norm) > 2
+        if not any(start <= t.start < end for start, end in denied)
+        and t.norm not in _SEARCH_STOP | nouns
+        and t.norm not in said
+        and len(t.norm) > 2
     ]
     return " ".join(dict.fromkeys(w for w in words if not any(ch.isdigit() for ch in w)))

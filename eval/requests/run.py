@@ -29,7 +29,7 @@ from convrec.tools.understand import Understanding
 log = logging.getLogger("convrec.eval")
 
 Part: TypeAlias = Literal["rules", "llm", "merged"]
-BUDGET_S = 300.0
+BUDGET_S = 1200.0
 """The model's time per turn while it is measured: a slow machine must not change what is read."""
 Progress: TypeAlias = Callable[[int, int], None]
 
