@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import scripted_agent as scripted
-from convrec.core.settings import Settings
+from convrec.core.settings import ServerSettings, Settings
 from convrec.memory.records import NewPreference
 from convrec.serve.api.conversations import Conversations
 from convrec.serve.openai_request import ChatTurn
@@ -27,7 +27,8 @@ def server(tmp_path: Path) -> Iterator[Any]:
     from convrec.serve.http import create_app
 
     agent = scripted.ScriptedAgent()
-    app = create_app(agent, settings=Settings(home=tmp_path, cache=tmp_path))
+    settings = Settings(home=tmp_path, cache=tmp_path, server=ServerSettings(turns_at_once=8))
+    app = create_app(agent, settings=settings)
     for running in scripted.serve_on_thread(app, agent):
         running.pool = app.state.turn_pool
         yield running
