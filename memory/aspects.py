@@ -1,8 +1,8 @@
 """The reasoned expansion: which kind of knowledge about a user a request calls for, when it does not name it.
 
 "Something I can follow without subtitles" calls for the languages the user speaks; "mind my ears" for what was said of
-hearing. Each aspect has cues on both sides: words of requests that call for it, words (or topics) of records that have it.
-It is the deterministic part of reasoning about what a request needs (MR.Rec, arXiv:2510.14629, does it by language model).
+hearing. Each aspect has cues on both sides: words of requests that call for it, words or topics of records that have
+it. It is the deterministic part of reasoning about what a request needs; MR.Rec does that by a trained model.
 """
 
 from __future__ import annotations

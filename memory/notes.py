@@ -31,18 +31,18 @@ _TRAIT = (
 )
 _SELF: tuple[tuple[str, Polarity, re.Pattern[str]], ...] = (
     ("fear", "unwanted", re.compile(
-        r"\b(?:i'?m|i am)\s+(?:\w+ )?(?:afraid|terrified|scared|frightened|phobic) of (?P<x>[\w' -]{2,60}?)" + _TOPIC_END)),
+        r"\b(?:i'?m|i am)\s+(?:\w+ )?(?:afraid|terrified|scared|frightened|phobic) of (?P<x>[\w' -]{2,60}?)" + _TOPIC_END)),  # noqa: E501
     ("fear", "unwanted", re.compile(r"\bi have an? (?:\w+ )?(?:phobia|fear) of (?P<x>[\w' -]{2,60}?)" + _TOPIC_END)),
-    ("fear", "unwanted", re.compile(r"\b(?P<x>[\w-]{3,30}(?: [\w-]{3,30})?) (?:scares?|terrif(?:y|ies)|frightens?) me\b")),
+    ("fear", "unwanted", re.compile(r"\b(?P<x>[\w-]{3,30}(?: [\w-]{3,30})?) (?:scares?|terrif(?:y|ies)|frightens?) me\b")),  # noqa: E501
     ("allergy", "neutral", re.compile(r"\b(?:i'?m|i am) (?:\w+ )?allergic to (?P<x>[\w' -]{2,60}?)" + _TOPIC_END)),
     ("trait", "neutral", re.compile(_I_AM + rf"(?P<x>{_TRAIT})\b")),
     ("age", "neutral", re.compile(rf"\b(?:i'?m|i am) (?P<x>{_NUMBER})(?: years old)?" + r"(?=$|[.,;!?]| years)")),
     ("language", "neutral", re.compile(
         r"\bi(?: can)? (?:also )?(?:speak|understand|read) (?:fluent |some |a little |"
         r"a bit of )?(?P<x>[A-Z]\w+(?:(?:,| and) [A-Z]\w+)*)")),
-    ("learning", "neutral", re.compile(r"\b(?:i'?m|i am) (?:learning|studying) (?:to \w+ )?(?P<x>[\w' -]{2,40}?)" + _TOPIC_END)),
+    ("learning", "neutral", re.compile(r"\b(?:i'?m|i am) (?:learning|studying) (?:to \w+ )?(?P<x>[\w' -]{2,40}?)" + _TOPIC_END)),  # noqa: E501
     ("from", "neutral", re.compile(
-        r"\bi(?:'?m| am| come)? (?:(?:grew up|was born|was raised|live) in|from) (?P<x>[A-Z][\w' -]{1,40}?)" + _TOPIC_END)),
+        r"\bi(?:'?m| am| come)? (?:(?:grew up|was born|was raised|live) in|from) (?P<x>[A-Z][\w' -]{1,40}?)" + _TOPIC_END)),  # noqa: E501
     ("work", "neutral", re.compile(
         r"\bi work (?P<x>(?:as|at|in|for|night|nights|shifts|from)\b[\w' -]{0,50}?)" + _TOPIC_END)),
     ("work", "neutral", re.compile(
@@ -165,6 +165,6 @@ def _kind_of(predicate: str) -> str:
 
 def _worded(topic: str, what: str) -> str:
     return {
-        "fear": "afraid of {}", "allergy": "allergic to {}", "trait": "is {}", "age": "is {} years old", "language": "speaks {}",
+        "fear": "afraid of {}", "allergy": "allergic to {}", "trait": "is {}", "age": "is {} years old", "language": "speaks {}",  # noqa: E501
         "learning": "is learning {}", "from": "is from {}", "work": "work: {}", "body": "{}", "has": "has {}",
     }[topic].format(what)  # fmt: skip

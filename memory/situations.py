@@ -1,8 +1,8 @@
 """Who is there, when, where and on what occasion: read by rule from a request, from a standing instruction's condition
 and from the clock.
 
-A facet is ``group:value``. The same lexicon reads both sides, so that "my daughter is watching too" meets "when the kids
-are here". Matching is by facets; a condition without any known facet ("when my back hurts") is matched by its words.
+A facet is ``group:value``. The same lexicon reads both sides, so that "my daughter is watching too" meets "when the
+kids are here". Matching is by facets; a condition without any known facet ("when my back hurts") goes by its words.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ FACETS: tuple[tuple[str, str], ...] = (
     ("time:evening", r"evenings?|tonight|dinner(?: ?time)?"),
     (
         "time:night",
-        r"(?<!date )(?<!movie )(?<!film )(?<!school )(?<!work )(?<!game )(?<!saturday )(?<!friday )nights?(?! shift)|late|midnight|[1-4] ?am",
+        r"(?<!date )(?<!movie )(?<!film )(?<!school )(?<!work )(?<!game )(?<!saturday )(?<!friday )nights?(?! shift)|late|midnight|[1-4] ?am",  # noqa: E501
     ),
     (
         "time:bedtime",
@@ -307,7 +307,7 @@ def plain(facet: str) -> str:
     """A facet in words: "with children", "on weekdays"."""
     group, _, value = facet.partition(":")
     before = {"company": "with ", "day": "on ", "time": "in the ", "place": "at the ", "season": "in ",
-              "occasion": "for ", "state": "when ", "weather": "in ", "device": "on the ", "doing": "while "}  # fmt: skip
+              "occasion": "for ", "state": "when ", "weather": "in ", "device": "on the ", "doing": "while "}  # fmt: skip  # noqa: E501
     if facet == "company:alone":
         return "when alone"
     if facet == "time:bedtime":

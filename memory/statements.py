@@ -1,7 +1,8 @@
 """Reads a message clause by clause: whose opinion it is, whether it is meant, how long it holds and when it applies.
 
 By rule and careful: what is a joke, a question, a supposition, a quotation, long past or somebody else's is not the
-user's. Knows nothing of items; :mod:`convrec.agent.remember` joins it with what was linked and which conditions were read.
+user's. Knows nothing of items; :mod:`convrec.agent.remember` joins it with what was linked and which conditions were
+read.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class Clause:
     start: int
     end: int
     body: str
-    """The clause with the words of its condition and quotations blanked out, same length: what the statement is about."""
+    """The clause with the words of its condition and quotations blanked out, same length: what it is about."""
     scope: Scope = ALWAYS
     standing: bool = False
     """To be kept to from now on: "always", "never", "when the kids are here, no horror"."""

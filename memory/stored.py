@@ -1,4 +1,4 @@
-"""How a preference lies in a vector store: its words as the vector, its fields as the body, what is filtered by as tags."""
+"""How a preference lies in a vector store: words as the vector, fields as the body, what is filtered by as tags."""
 
 from __future__ import annotations
 

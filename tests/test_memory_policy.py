@@ -113,7 +113,8 @@ class TestWriting:
     @pytest.mark.parametrize(
         "text",
         [
-            "I love horror, just kidding", "do I like horror?", "if I liked horror I would say so", "I used to love horror",
+            "I love horror, just kidding", "do I like horror?", "if I liked horror I would say so",
+            "I used to love horror",
             'he told me "I love horror"', "everybody loves horror", "I might like horror", "let's say I love horror",
             "the hero always kills in horror films", "no horror tonight", "a horror film please",
         ],

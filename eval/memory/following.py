@@ -1,4 +1,4 @@
-"""Over whole turns: is a preference of turn 1 kept at turns 10 and 50, and does a profile answer like all its records?"""
+"""Over whole turns: is a preference of turn 1 kept at turns 10 and 50, and does a profile answer like its records?"""
 
 from __future__ import annotations
 
@@ -16,16 +16,38 @@ from convrec.tools.predicates import condition_from_json, holds
 Record = tuple[str, dict[str, Any]]
 ASKED_AT = (10, 50)
 STATED = (
-    "never show me horror", "I can't stand westerns", "please never recommend musicals", "I hate war films",
-    "from now on only films from after 1990", "never anything longer than two hours", "I don't like animated films",
-    "never anything with Tom Cruise", "I always want comedies", "I dislike documentaries", "never any romance",
+    "never show me horror",
+    "I can't stand westerns",
+    "please never recommend musicals",
+    "I hate war films",
+    "from now on only films from after 1990",
+    "never anything longer than two hours",
+    "I don't like animated films",
+    "never anything with Tom Cruise",
+    "I always want comedies",
+    "I dislike documentaries",
+    "never any romance",
     "I'm not into science fiction",
-)  # fmt: skip
+)
 _TALK = (
-    "something with a strong story", "a well reviewed drama", "anything else?", "thanks", "something newer", "a classic from the 60s",
-    "who directed the first one?", "a crime film", "something set at sea", "shorter please", "I loved Chinatown", "an Italian film",
-    "something dark and tense", "a film about friendship", "another one", "what about something from the 80s?", "a mystery",
-)  # fmt: skip
+    "something with a strong story",
+    "a well reviewed drama",
+    "anything else?",
+    "thanks",
+    "something newer",
+    "a classic from the 60s",
+    "who directed the first one?",
+    "a crime film",
+    "something set at sea",
+    "shorter please",
+    "I loved Chinatown",
+    "an Italian film",
+    "something dark and tense",
+    "a film about friendship",
+    "another one",
+    "what about something from the 80s?",
+    "a mystery",
+)
 _ASK = (
     "recommend me something gripping",
     "something my friends would not know",
@@ -33,11 +55,31 @@ _ASK = (
     "what should I watch tonight?",
 )
 LIKES = (
-    "I love comedies", "I love crime films", "I hate horror", "never show me musicals", "I loved Heat", "I loved Fargo", "I liked Alien",
-    "I loved Chinatown", "I didn't like Titanic", "I hate war films", "I have seen Jaws", "I enjoy mysteries", "I loved Vertigo",
-    "I don't like westerns", "I liked Amadeus", "I loved Casablanca", "I'm a fan of thrillers", "I hated Gladiator", "I have seen Rocky",
-    "I liked The Godfather", "I loved Psycho", "I loved Goodfellas", "my sister Ana loves romance", "I'm colour blind",
-)  # fmt: skip
+    "I love comedies",
+    "I love crime films",
+    "I hate horror",
+    "never show me musicals",
+    "I loved Heat",
+    "I loved Fargo",
+    "I liked Alien",
+    "I loved Chinatown",
+    "I didn't like Titanic",
+    "I hate war films",
+    "I have seen Jaws",
+    "I enjoy mysteries",
+    "I loved Vertigo",
+    "I don't like westerns",
+    "I liked Amadeus",
+    "I loved Casablanca",
+    "I'm a fan of thrillers",
+    "I hated Gladiator",
+    "I have seen Rocky",
+    "I liked The Godfather",
+    "I loved Psycho",
+    "I loved Goodfellas",
+    "my sister Ana loves romance",
+    "I'm colour blind",
+)
 
 
 def kept(make: Callable[[], Agent], seed: int, stated: tuple[str, ...] = STATED) -> Iterator[Record]:

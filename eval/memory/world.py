@@ -1,4 +1,4 @@
-"""A user's memory without the rest of a turn: what is said is written, what is asked is recalled, on a clock of its own."""
+"""A user's memory without the rest of a turn: what is said is written, what is asked is recalled, on its own clock."""
 
 from __future__ import annotations
 
