@@ -64,7 +64,7 @@ class Profile(BaseModel):
     @property
     def covers(self) -> frozenset[str]:
         """Ids of the records that need not be read beside it."""
-        return frozenset(part.id for part in (*self.rules, *self.likings))
+        return frozenset([*(rule.id for rule in self.rules), *(liking.id for liking in self.likings)])
 
     def without(self, ids: Iterable[str]) -> Profile:
         """A copy that knows nothing of these records."""

@@ -147,6 +147,23 @@ def test_export(talk: Callable[..., str], tmp_path: Path) -> None:
     assert "It cannot be written" in talk(f"/export {file}/below.json")
 
 
+def test_find_edit_and_import(talk: Callable[..., str], agent: Any, tmp_path: Path) -> None:
+    talk("I love heist films", "I love trains")
+    record = next(r for r in agent.preferences.list("ann") if "heist" in r.text)
+    shown = talk("/find heist")
+    assert "heist" in shown
+    assert "trains" not in shown
+    assert "now: likes capers" in talk(f"/edit {record.id[:8]} likes capers")
+    assert "Give an id of /profile" in talk("/edit", "/edit zz")
+    file = tmp_path / "me.json"
+    talk(f"/export {file}", "/forget all", "y")
+    assert "2 added, 0 were here already" in talk(f"/import {file}")
+    assert "0 added, 2 were here already" in talk(f"/import {file}")
+    file.write_text("{]")
+    assert "It cannot be read" in talk(f"/import {file}")
+    assert len(agent.preferences.list("ann")) == 2
+
+
 def test_help_lists_every_command(talk: Callable[..., str]) -> None:
     shown = talk("/help")
     for usage in HELP:

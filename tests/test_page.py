@@ -107,6 +107,30 @@ def visit(chromium: Any, server: Any) -> Iterator[Callable[..., Visitor]]:
 
 
 @pytest.mark.browser
+def test_beliefs_are_searched_and_imported(visit: Callable[..., Visitor], tmp_path: Path) -> None:
+    first = visit()
+    first.say("I love heist films")
+    first.say("I love trains")
+    first.page.fill(".cr-find input", "heist")
+    first.page.press(".cr-find input", "Enter")
+    first.page.wait_for_function("document.querySelectorAll('.cr-belief').length === 1")
+    assert "heist" in first.text(".cr-belief")
+    with first.page.expect_download() as download:
+        first.page.click("a.cr-link[download]")
+    file = tmp_path / "me.json"
+    download.value.save_as(file)
+    second = visit()
+    second.page.set_input_files("[data-act=import-file]", file)
+    second.page.wait_for_function("document.querySelectorAll('.cr-belief').length === 2")
+    bad = tmp_path / "bad.json"
+    bad.write_text("{]")
+    second.page.set_input_files("[data-act=import-file]", bad)
+    second.page.wait_for_selector("#cr-believed .cr-problem")
+    assert "no JSON" in second.text("#cr-believed .cr-problem")
+    assert second.page.locator(".cr-belief").count() == 2
+
+
+@pytest.mark.browser
 def test_chat_cards_feedback_and_beliefs(visit: Callable[..., Visitor]) -> None:
     one = visit()
     page = one.page

@@ -119,7 +119,7 @@ def _of(records: Sequence[dict[str, Any]], check: str, metric: str) -> list[dict
 
 
 def _mean(records: Sequence[dict[str, Any]], metric: str) -> float:
-    return sum(r["metrics"][metric] for r in records) / len(records)
+    return float(sum(r["metrics"][metric] for r in records)) / len(records)
 
 
 def _recall(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
