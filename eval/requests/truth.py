@@ -39,7 +39,7 @@ def broken(item: Item, slots: Slots) -> Iterator[str]:
     for field, have in (
         ("not_genres", genres),
         ("not_origin", places),
-        ("not_people", cast | writers if slots.directors else directors | cast | writers),
+        ("not_people", cast if slots.directors else directors | cast | writers),
     ):
         # Of "United States|English" the first is what is denied, the second another way to say it.
         yield from (f"{field}={entry}" for entry in getattr(slots, field) if entry.split("|")[0] in have)
