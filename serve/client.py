@@ -12,8 +12,8 @@ wrong), :class:`~convrec.core.errors.ServerUnreachable` when there is none, and
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from time import sleep
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -78,7 +78,7 @@ class Client:
                 wait = calls.wait_before_retry(error, tried, self._retries)
                 if wait is None:
                     raise error
-                time.sleep(wait)
+                sleep(wait)
                 tried += 1
 
     def _send(self, call: Call[T]) -> T:
@@ -92,7 +92,7 @@ class Client:
             wait = calls.wait_before_retry(error, tried, self._retries)
             if wait is None:
                 raise error
-            time.sleep(wait)
+            sleep(wait)
             tried += 1
 
     def chat(self, text: str, *, user: str | None = None, conversation_id: str | None = None) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -62,7 +62,7 @@ class AsyncClient:
                 wait = calls.wait_before_retry(error, tried, self._retries)
                 if wait is None:
                     raise error
-                await asyncio.sleep(wait)
+                await sleep(wait)
                 tried += 1
 
     async def _send(self, call: Call[T]) -> T:
@@ -76,7 +76,7 @@ class AsyncClient:
             wait = calls.wait_before_retry(error, tried, self._retries)
             if wait is None:
                 raise error
-            await asyncio.sleep(wait)
+            await sleep(wait)
             tried += 1
 
     async def chat(self, text: str, *, user: str | None = None, conversation_id: str | None = None) -> Answer:

@@ -7,7 +7,6 @@ import email.utils
 import inspect
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -232,8 +231,8 @@ class TestRetries:
         async def later(seconds: float) -> None:
             found.append(seconds)
 
-        monkeypatch.setattr(time, "sleep", found.append)
-        monkeypatch.setattr("convrec.serve.client_async.asyncio.sleep", later)
+        monkeypatch.setattr("convrec.serve.client.sleep", found.append)
+        monkeypatch.setattr("convrec.serve.client_async.sleep", later)
         return found
 
     @pytest.mark.parametrize("kind", KINDS)

@@ -107,7 +107,7 @@ class TestTools:
             assert len((await call(client, "recall"))["preferences"]) == 2
             near = await call(client, "recall", about="subtitles", limit=1)
             assert [p["text"] for p in near["preferences"]] == ["watches with subtitles"]
-            found = await call(client, "recommend", request="something scary")
+            found = await call(client, "recommend", request="a thriller")
             assert any("horror" in said for said in found["applied_preferences"])
             assert await call(client, "forget", preference_id=kept["id"]) == {"forgotten": 1}
             assert "no preference" in await refused(client, "forget", preference_id=kept["id"])
@@ -224,9 +224,11 @@ def http_process(env: dict[str, str], *options: str) -> Iterator[str]:
 async def connected(url: str, **headers: str) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
-    async with httpx2.AsyncClient(headers=headers, timeout=120) as web:
-        async with mcp.Client(streamable_http_client(url, http_client=web)) as client:
-            yield client
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=120) as web,
+        mcp.Client(streamable_http_client(url, http_client=web)) as client,
+    ):
+        yield client
 
 
 def test_over_http_with_the_keys_and_tenants_of_the_api(env: dict[str, str]) -> None:
