@@ -75,10 +75,10 @@ def test_the_hard_conditions_of_every_request_can_be_met(items: list[Item]) -> N
 
 def test_a_wrong_label_is_refused_by_line() -> None:
     line = '{"id": "r001", "group": "x", "text": "hi", "intent": ["sing"]}'
-    with pytest.raises(labels.DataError, match=r"line 1: .*intent"):
+    with pytest.raises(labels.DataError, match=r"(?s)line 1: .*intent"):
         list(labels._read([line]))
     good = line.replace("sing", "chat")
-    with pytest.raises(labels.DataError, match=r"line 2: .*twice"):
+    with pytest.raises(labels.DataError, match=r"(?s)line 2: .*twice"):
         list(labels._read([good, good]))
 
 

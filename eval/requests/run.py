@@ -122,7 +122,7 @@ class _Measure:
             llm=None,
         )
         self.before.observer = agent.observer
-        self.ids = {self.catalogue.item(row).label: self.catalogue.item(row).id for row in range(self.catalogue.size)}
+        self.ids = {item.label: item.id for item in self.catalogue.items(range(self.catalogue.size))}
 
     def __call__(self, request: LabelledRequest) -> dict[str, Any]:
         user = session_id = f"case-{request.id}"
