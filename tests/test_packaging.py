@@ -102,10 +102,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    data = {*(ROOT / "agent" / "prompts").glob("*.txt"), *(ROOT / "agent" / "prompts").glob("*.json")}
+    data = {*(ROOT / "agent" / "prompts").glob("*.txt"), *(ROOT / "agent" / "prompts").glob("*.jsonl")}
     data |= {*(ROOT / "tools" / "packs").iterdir()}
     data |= {*(ROOT / "eval" / "scenarios" / "data").glob("*.yaml")}
-    data |= {*(ROOT / "eval" / "memory").glob("*.jsonl")}
+    data |= {*(ROOT / "eval" / "memory").glob("*.jsonl"), *(ROOT / "eval" / "requests" / "data").glob("*.jsonl")}
+    data |= {*(ROOT / "eval" / "sim" / "prompts").glob("*.txt")}
     assert data, "there are no prompts"
     wanted = {f"convrec/{path.relative_to(ROOT).as_posix()}" for path in {*SOURCES, *data, ROOT / "py.typed"}}
     assert names == wanted
