@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from convrec.agent import answers, reply
+from convrec.agent.critic import UNSUPPORTED_BELOW, Critic, Fault, SlateDraft, repaired, supported
 from convrec.agent.events import Event, Fallback, RecommendedItem, Token, ToolRan
 from convrec.agent.executor import Executor, Toolbox, head
 from convrec.agent.llm.base import LLM
@@ -41,6 +42,7 @@ class Answerer:
     newest_year: int
     executor: Executor
     reranker: Reranker
+    critic: Critic
 
     def answer(self, turn: Turn) -> Iterator[Event]:
         match turn.plan.action:
@@ -163,6 +165,11 @@ class Answerer:
             yield from self._say(turn, f"This catalogue ends in {newest}.")
         references = self.catalogue.items(request.references)
         turn.items = self._recommended(turn, bus, items, references)
+        yield from self._reflect(turn, bus, references)
+        if not turn.items:
+            yield from self._say(turn, reply.nothing_fits(bus, self.catalogue))
+            self._keep_request(turn, bus)
+            return
         yield from self._say(
             turn, reply.template_opening(len(turn.items), references, turn.request, bus, self.catalogue)
         )
@@ -170,10 +177,53 @@ class Answerer:
         turn.text += lines
         yield Token(lines)
         self._keep_request(turn, bus)
-        session.slate = [item.id for item in items]
+        session.slate = [item.id for item in turn.items]
         add_new(session.shown, session.slate)
         referred = [m.row for m in reading.mentions if m.how == "reference"]
-        session.last = self.catalogue.item(referred[-1]).id if referred else items[0].id
+        session.last = self.catalogue.item(referred[-1]).id if referred else turn.items[0].id
+
+    def _reflect(self, turn: Turn, bus: Candidates, references: list[Item]) -> Iterator[Event]:
+        """The critic on the draft, before any of it is shown; one repair, and what is still wrong then is left out."""
+        if bus.ranked is not None:
+            turn.candidates = bus.ranked.rows
+        if self.settings.reflection == "off":
+            return
+        with timed(turn, "critic"):
+            started, before = time.perf_counter(), len(turn.items)
+            faults = self._faults(turn, bus)
+            if faults:
+                why = "; ".join(fault.what for fault in faults)
+                own = {item.id: item for item in turn.items}
+                spare = self._spare(turn, bus, references)
+                turn.items = repaired(turn.items, faults, lambda item_id: self._anew(own[item_id], turn, bus), spare)
+                left = {fault.item for fault in self._faults(turn, bus)}
+                turn.items = [item for item in turn.items if item.id not in left]
+                yield turn.fall_back("critic", why, "made the list anew from the records")
+            summary = f"{len(faults)} faults in the draft, repaired" if faults else "the draft holds"
+            ran = ToolRan("critic", summary, before, len(turn.items), time.perf_counter() - started)
+            turn.tools.append(ran)
+            yield ran
+
+    def _faults(self, turn: Turn, bus: Candidates) -> list[Fault]:
+        draft = SlateDraft(turn.items, reply.slate_lines(turn.items))
+        return self.critic.draft(
+            draft, turn.request, relaxed=bus.relaxed, candidates=turn.candidates, message=turn.reading.text
+        )
+
+    def _anew(self, item: RecommendedItem, turn: Turn, bus: Candidates) -> RecommendedItem | None:
+        """The item as its record has it, with no words but those of the record."""
+        row = self.catalogue.row_of(item.id)
+        if row is None:
+            return None
+        return self._recommended(turn, bus, self.catalogue.items([row]), [])[0]
+
+    def _spare(self, turn: Turn, bus: Candidates, references: list[Item]) -> Iterator[RecommendedItem]:
+        """What comes next in the ranking, made when it is asked for."""
+        own = {item.id for item in turn.items}
+        for row in turn.candidates.tolist():
+            item = self.catalogue.item(row)
+            if item.id not in own:
+                yield self._recommended(turn, bus, [item], references)[0]
 
     def _needs_the_unknown(self, turn: Turn) -> bool:
         """Whether nothing is left to go by once the unknown title is set aside."""
@@ -211,7 +261,9 @@ class Answerer:
 
     def _slate(self, turn: Turn, bus: Candidates) -> list[Item]:
         """The first items of the ranking, each checked against its record once more."""
-        items = self.catalogue.items(head(bus, turn.reading.count or turn.session.wanted or self.settings.slate_size).rows)
+        items = self.catalogue.items(
+            head(bus, turn.reading.count or turn.session.wanted or self.settings.slate_size).rows
+        )
         kept = [c for c in turn.request.hard if c not in bus.relaxed]
         broken = violations(items, kept)
         if broken:  # the filter and the records disagree: a defect, not to be shown
@@ -253,7 +305,15 @@ class Answerer:
             try:
                 turn.llm_calls += 1
                 for piece in reply.llm_remark(
-                    self.llm, turn.reading.text, turn.items, references, request, relaxed, self.catalogue, turn.budget
+                    self.llm,
+                    turn.reading.text,
+                    turn.items,
+                    references,
+                    request,
+                    relaxed,
+                    self.catalogue,
+                    turn.budget,
+                    lambda sentence, facts: self._doubts(turn, sentence, facts),
                 ):
                     if isinstance(piece, str):
                         said = piece if turn.text.endswith(("\n", " ")) or piece.startswith(" ") else f"\n{piece}"
@@ -266,6 +326,17 @@ class Answerer:
                         yield turn.fall_back("reply", piece.dropped[0], "left out what is not on record")
             except LLMError as error:
                 yield turn.fall_back("reply", error, "left out the model's remark")
+
+    def _doubts(self, turn: Turn, sentence: str, facts: str) -> str:
+        """What the critic has against a sentence of the remark: by rule, then, if set so, by the model."""
+        if self.settings.reflection == "off":
+            return ""
+        faults = self.critic.sentence(sentence, turn.items, turn.request, turn.reading.text)
+        if faults or self.llm is None or self.settings.reflection != "llm":
+            return "; ".join(fault.what for fault in faults)
+        turn.llm_calls += 1
+        margin = supported(self.llm, self.critic, sentence, facts, turn.budget)
+        return "the model doubts that the facts say it" if margin is not None and margin < UNSUPPORTED_BELOW else ""
 
     def _chat(self, turn: Turn) -> Iterator[Event]:
         act = turn.reading.act

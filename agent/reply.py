@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from convrec.agent.budget import Budget
@@ -101,8 +101,11 @@ def llm_remark(
     relaxed: Sequence[Condition],
     catalogue: Catalogue,
     budget: Budget,
+    doubts: Callable[[str, str], str] = lambda _sentence, _facts: "",
 ) -> Iterator[str | Remark]:
     """Verified sentences as they are finished, last the :class:`Remark`.
+
+    ``doubts``: given a sentence that the verifier passed, and the facts, what else is wrong with it, "" for nothing.
 
     Raises:
         LLMError: the backend failed; what was yielded so far stands.
@@ -126,7 +129,7 @@ def llm_remark(
 
     def judge(finished: Sequence[str]) -> Iterator[str]:
         for sentence in finished:
-            problem = verifier.problem(sentence)
+            problem = verifier.problem(sentence) or doubts(sentence, facts)
             if problem:
                 dropped.append(f"{sentence} [{problem}]")
             else:

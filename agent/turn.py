@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from convrec.agent.answering import Answerer
 from convrec.agent.api import AgentInfo
 from convrec.agent.budget import Budget
+from convrec.agent.critic import Critic
 from convrec.agent.demonstrations import DemonstrationBank
 from convrec.agent.events import (
     Event,
@@ -97,6 +98,7 @@ class Agent:
             self.understander.reader.newest,
             Executor(self.catalogue, self.toolbox),
             Reranker(self.catalogue),
+            Critic(self.catalogue),
         )
 
     # -- the turn -----------------------------------------------------------------------------------------------------
@@ -191,6 +193,7 @@ class Agent:
                     soft = bool(wish) or "rerank" in draft.tools
                     turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=reranks and soft)
                     turn.planner = "llm+rules"
+                    yield from self._reflect(turn, reranks, recalled)
                 except LLMError as error:
                     turn.budget.given_up = isinstance(error, LLMTimeout)
                     rest = "; rerank and remark are left out in this turn" if turn.budget.given_up else ""
@@ -198,6 +201,19 @@ class Agent:
         elif self.llm is not None:
             note = "read by rule; no LLM call needed"
         yield Planned(turn.plan.model_dump(mode="json"), turn.planner, note)
+
+    def _reflect(self, turn: Turn, reranks: bool, recalled: Recollection) -> Iterator[Event]:
+        """The critic on a merged plan. The one repair: the plan by rule alone."""
+        if self.settings.reflection == "off" or turn.by_rules is None:
+            return
+        faults = self.answerer.critic.plan(turn.by_rules, turn.request, turn.plan)
+        if not faults:
+            return
+        turn.reading = turn.by_rules
+        turn.request = interpret(turn.by_rules, turn.session, self.catalogue, recalled)
+        turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=reranks)
+        turn.planner = "rules"
+        yield turn.fall_back("critic", "; ".join(fault.what for fault in faults), "took the plan by rule")
 
     # -- state --------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from convrec.agent.llm.base import Completion
 from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
 from convrec.agent.session import Session
+from convrec.core.items import EMPTY_ROWS, RowArray
 from convrec.core.text import clean
 from convrec.memory.records import Preference
 from convrec.tools.understand import Understanding
@@ -38,6 +39,8 @@ class Turn:
     """What of the draft did not stand up to the message."""
     text: str = ""
     items: list[RecommendedItem] = field(default_factory=list)
+    candidates: RowArray = field(default_factory=lambda: EMPTY_ROWS)
+    """Rows the tools put forward, best first; what is not among them is never shown."""
     relaxed: list[str] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
     tools: list[ToolRan] = field(default_factory=list)

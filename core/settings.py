@@ -70,6 +70,10 @@ class TurnSettings(Section):
         1, ge=0, le=5, description="worked examples shown to the model when it plans; each costs it reading time"
     )
     llm_reply: bool = Field(True, description="let the LLM word the reply (verified; else a template)")
+    reflection: Literal["off", "rules", "llm"] = Field(
+        "rules",
+        description="who checks plan and draft before they are shown; llm: rules, then the model (a call per remark)",
+    )
     max_message_chars: int = Field(4000, ge=100, description="longest user message accepted")
 
 

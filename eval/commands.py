@@ -11,6 +11,7 @@ from convrec.core.pull import path as model_path
 from convrec.eval import commands_scenarios, commands_suites
 from convrec.eval.commands_interactions import interactions
 from convrec.eval.commands_memory import memory
+from convrec.eval.commands_reflection import reflection
 from convrec.eval.commands_requests import requests_command
 from convrec.eval.commands_runs import compare_runs, run_all
 from convrec.eval.commands_users import users
@@ -31,6 +32,7 @@ app.command("interactions")(interactions)
 app.command("memory")(memory)
 app.command("users")(users)
 app.command("requests")(requests_command)
+app.command("reflection")(reflection)
 app.command("compare")(compare_runs)
 app.command("all")(run_all)
 
