@@ -168,6 +168,9 @@ def test_nginx_knows_the_servers_of_compose() -> None:
     servers = re.findall(r"server (\S+):(\d+) max_fails", NGINX)
     assert servers == [(app, "8000") for app in APPS]
     assert re.search(r"listen 8443 ssl", NGINX)
+    image = re.fullmatch(r"nginx:(\d+)\.(\d+)\.(\d+)", SERVICES["proxy"]["image"])
+    assert image is not None
+    assert tuple(map(int, image.groups())) >= (1, 27, 3), "`resolve` is not known to it"
 
 
 @contextmanager
@@ -183,8 +186,11 @@ def proxy(folder: Path, first: str, second: str) -> Iterator[str]:
     text = text.replace("listen 8443 ssl", f"listen 127.0.0.1:{port} ssl").replace("/etc/nginx/tls", str(folder))
     text = text.replace("/dev/stdout", f"{folder}/access.log").replace("/dev/stderr", f"{folder}/error.log")
     version = subprocess.run([str(PROGRAM), "-v"], capture_output=True, text=True, check=True).stderr
-    if tuple(map(int, re.findall(r"\d+", version)[:3])) < (1, 25, 1):  # before that it was a word of `listen`
+    known = tuple(map(int, re.findall(r"\d+", version)[:3]))
+    if known < (1, 25, 1):  # before that it was a word of `listen`
         text = text.replace("http2 on;", "")
+    if known < (1, 27, 3):  # before that names were looked up once
+        text = text.replace(" resolve;", ";")
     (folder / "nginx.conf").write_text(f"daemon off;\n{'user root;' if os.geteuid() == 0 else ''}\n{text}")
     command = [str(PROGRAM), "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", str(folder / "early.log")]
     subprocess.run([*command, "-t"], check=True, capture_output=True)
