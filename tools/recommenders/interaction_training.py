@@ -99,6 +99,11 @@ def _least_count(train: TrainData, largest: int) -> int:
     return 1 if counts.size <= largest else int(counts[largest]) + 1
 
 
+def _part(progress: Callable[[float], None], start: float, share: float) -> Callable[[float], None]:
+    """Progress of one part of the work, which begins at ``start`` and makes up ``share`` of the whole."""
+    return lambda done: progress(start + share * done)
+
+
 def choose_settings(
     name: str,
     train: TrainData,
@@ -120,7 +125,7 @@ def choose_settings(
     memory = _Memory(work, name, rest, settings, seed)
     for number in range(len(memory.tried), len(settings)):
         report(f"{name}: setting {number + 1} of {len(settings)}")
-        model = memory.fitted(number, lambda s, at=number: progress((at + s) / len(settings)))
+        model = memory.fitted(number, _part(progress, number / len(settings), 1 / len(settings)))
         scores = scores_of(model, contexts)
         memory.add(ndcg_of_one(scores, gold), scores)
         progress((number + 1) / len(settings))
@@ -280,7 +285,7 @@ def train_interactions(
     for number, name in enumerate(names):
         at = 2 * number / steps
         chosen[name], scores[name] = choose_settings(
-            name, train, seed=seed, work=work, report=report, progress=lambda s, at=at: progress(at + s / steps)
+            name, train, seed=seed, work=work, report=report, progress=_part(progress, at, 1 / steps)
         )
         report(f"{name}: fitting on everything")
         models[name] = fitted(
@@ -289,7 +294,7 @@ def train_interactions(
             train,
             seed=seed,
             folder=work / f"all-{name}",
-            progress=lambda s, at=at: progress(at + (1 + s) / steps),
+            progress=_part(progress, at + 1 / steps, 1 / steps),
         )
     gold = validation(train, seed=seed)[2]
     weights, value = blend_weights(scores, gold)

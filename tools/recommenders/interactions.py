@@ -6,32 +6,33 @@ keep the order of the file. A pair that comes several times counts once, at its 
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-import shutil
-import tempfile
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 from convrec.core.errors import ImportRejected, RequestError
 from convrec.core.items import RowArray
 from convrec.tools.import_readers import BadRow, Row, Table
-from convrec.tools.import_values import BadValue, plain_text, split_title_year
+from convrec.tools.import_values import split_title_year
 from convrec.tools.recommenders.data import ItemDetails, TrainData
+from convrec.tools.recommenders.interaction_values import (
+    identifier,
+    number,
+    shown,
+    tags_of,
+    text_of,
+    time_of,
+    unpacked,
+    year_of,
+)
 from numpy.typing import NDArray
 
 MAX_BAD = 0.10
 """Share of rows that may be unreadable; more, and the file is refused, as it is probably read wrongly."""
-MAX_UNPACKED = 16 << 30
-"""Bytes that a .gz file may unpack to."""
-ID_LENGTH = 512
-"""Characters of a user or item id."""
 SHOWN_BAD = 5
 PROGRESS_EVERY = 5000
 """Rows."""
@@ -83,9 +84,9 @@ class ReadSummary:
     def text(self) -> str:
         """One line for people."""
         parts = [f"{self.interactions:,} interactions of {self.users:,} users with {self.items:,} items"]
-        for number, what in ((self.bad, "unreadable rows"), (self.repeats, "repeats"), (self.low, "rated too low")):
-            if number:
-                parts.append(f"{number:,} {what} left out")
+        for left_out, what in ((self.bad, "unreadable rows"), (self.repeats, "repeats"), (self.low, "rated too low")):
+            if left_out:
+                parts.append(f"{left_out:,} {what} left out")
         if "time" not in self.columns:
             parts.append("no time: the order of the file")
         return "; ".join(parts)
@@ -110,7 +111,7 @@ def read_interactions(
     """
     if min_rating is not None and not math.isfinite(min_rating):
         raise RequestError("min_rating", min_rating, "Give a finite number, in the scale of the file's ratings.")
-    with _unpacked(file) as plain:
+    with unpacked(file) as plain:
         table = Table(plain)
         chosen = _choose(table.columns, columns or Columns(), file)
         if min_rating is not None and "rating" not in chosen:
@@ -179,7 +180,7 @@ def read_details(file: Path, item_ids: Sequence[str]) -> ItemDetails:
     """
     found: dict[str, Row] = {}
     wanted = set(item_ids)
-    with _unpacked(file) as plain:
+    with unpacked(file) as plain:
         table = Table(plain)
         item = _by_name(table.columns, "item")
         title = _by_name(table.columns, "title")
@@ -189,17 +190,17 @@ def read_details(file: Path, item_ids: Sequence[str]) -> ItemDetails:
                 f"{', '.join(table.columns)}. Rename one to {'item_id' if item is None else 'title'}."
             )
         for row in table.rows():
-            if isinstance(row, Row) and (key := _identifier(row.values.get(item))) in wanted:
+            if isinstance(row, Row) and (key := identifier(row.values.get(item))) in wanted:
                 found[key] = row
         names = {kind: _by_name(table.columns, kind) for kind in ("text", "year", "tags")}
     if not found:
         raise ImportRejected(f"{file}: the column {item} has none of the {len(wanted):,} items of the interactions.")
     rows = [found[key].values if key in found else {title: key} for key in item_ids]
-    titled = [_text(row.get(title)) or key for row, key in zip(rows, item_ids, strict=True)]
+    titled = [text_of(row.get(title)) or key for row, key in zip(rows, item_ids, strict=True)]
     split = [split_title_year(name) or (name, 0) for name in titled]
-    years = [_year(row.get(names["year"])) or year for row, (_, year) in zip(rows, split, strict=True)]
-    tags = [_tags(row.get(names["tags"])) for row in rows]
-    texts = [_text(row.get(names["text"])) for row in rows]
+    years = [year_of(row.get(names["year"] or "")) or year for row, (_, year) in zip(rows, split, strict=True)]
+    tags = [tags_of(row.get(names["tags"] or "")) for row in rows]
+    texts = [text_of(row.get(names["text"] or "")) for row in rows]
     return ItemDetails(
         names=tuple(f"{name} ({year})" if year else name for (name, _), year in zip(split, years, strict=True)),
         titles=tuple(name for name, _ in split),
@@ -246,16 +247,16 @@ class _Events:
 
     def _add(self, values: Mapping[str, object], chosen: Mapping[str, str]) -> str:
         """What is wrong with the row, "" when it was taken in."""
-        user, item = (_identifier(values.get(chosen[kind])) for kind in ("user", "item"))
+        user, item = (identifier(values.get(chosen[kind])) for kind in ("user", "item"))
         if not user or not item:
             kind = "item" if user else "user"
-            return f", {chosen[kind]} = {_shown(values.get(chosen[kind]))}: expected an id"
+            return f", {chosen[kind]} = {shown(values.get(chosen[kind]))}: expected an id"
         numbers = []
-        for kind, read in (("rating", _number), ("time", _time)):
+        for kind, read in (("rating", number), ("time", time_of)):
             if kind in chosen:
                 value = read(values.get(chosen[kind]))
                 if value is None:
-                    return f", {chosen[kind]} = {_shown(values.get(chosen[kind]))}: expected a {kind}"
+                    return f", {chosen[kind]} = {shown(values.get(chosen[kind]))}: expected a {kind}"
                 numbers.append(value)
             else:
                 numbers.append(0.0)
@@ -328,93 +329,3 @@ def _choose(columns: Sequence[str], told: Columns, file: Path) -> dict[str, str]
 def _by_name(columns: Sequence[str], kind: str) -> str | None:
     by_key = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(columns)}
     return next((by_key[name] for name in _NAMES[kind] if name in by_key), None)
-
-
-def _identifier(value: object) -> str:
-    """An id as text, "" when it is none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # 3.0 of a Parquet file is the 3 of a CSV file
-    if value is None or isinstance(value, (bool, float, dict, list)):
-        return ""
-    text = str(value).strip()
-    return text if len(text) <= ID_LENGTH else ""
-
-
-def _number(value: object) -> float | None:
-    if value is None or isinstance(value, (bool, dict, list)):
-        return None
-    try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _time(value: object) -> float | None:
-    """Any unit: only the order counts. Dates as ISO 8601, UTC where they name no zone."""
-    if (number := _number(value)) is not None:
-        return number
-    try:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value.strip())
-        elif isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)
-        if not isinstance(value, datetime):
-            return None
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _text(value: object) -> str:
-    try:
-        return plain_text(value, 10_000)
-    except BadValue:
-        return ""
-
-
-def _year(value: object) -> int:
-    number = _number(value)
-    return int(number) if number is not None and 0 < number < 3000 else 0
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    parts = value if isinstance(value, (list, tuple)) else re.split(r"[|;]", str(value or "")) if value else []
-    if len(parts) == 1 and isinstance(value, str):
-        parts = value.split(",")
-    return tuple(dict.fromkeys(t for part in parts if (t := str(part).strip()) and not t.startswith("(no ")))
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-@contextmanager
-def _unpacked(file: Path) -> Iterator[Path]:
-    """The file itself; of a ``.gz`` file an unpacked copy that lives as long as the context."""
-    if file.suffix.lower() != ".gz" or not file.is_file():
-        yield file
-        return
-    with tempfile.TemporaryDirectory(prefix="convrec-") as folder:
-        plain = Path(folder) / file.stem
-        try:
-            with gzip.open(file) as packed, plain.open("wb") as out:
-                shutil.copyfileobj(_Limited(packed, file), out, 1 << 20)
-        except (OSError, EOFError) as error:
-            raise ImportRejected(f"{file} cannot be unpacked: {error}") from error
-        yield plain
-
-
-class _Limited:
-    """A reader that stops with an error where a packed file grows beyond all measure."""
-
-    def __init__(self, source: gzip.GzipFile, file: Path) -> None:
-        self._source, self._file, self._left = source, file, MAX_UNPACKED
-
-    def read(self, size: int = -1) -> bytes:
-        block = self._source.read(size)
-        self._left -= len(block)
-        if self._left < 0:
-            raise ImportRejected(f"{self._file} unpacks to more than {MAX_UNPACKED >> 30} GiB; unpack it yourself.")
-        return block
