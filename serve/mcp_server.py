@@ -258,7 +258,7 @@ class McpServer:
         model reads."""
         headers = ctx.headers or {}
         try:
-            user = headers.get(USER_HEADER.lower()) or self._user
+            user = user_named(headers) or self._user
             if not user:
                 raise RequestError(USER_HEADER, None, "The connection must say whose it is: send this header")
             transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
@@ -290,6 +290,19 @@ class _KeyGate:
         sent = [(b"content-type", b"application/json"), (b"www-authenticate", b'Bearer error="invalid_token"')]
         await send({"type": "http.response.start", "status": 401, "headers": sent})
         await send({"type": "http.response.body", "body": body})
+
+
+def user_named(headers: Mapping[str, str]) -> str:
+    """The user that a connection names, "" for none. In UTF-8, so that it is the same user as in the API's JSON.
+
+    Raises:
+        RequestError: it is not UTF-8.
+    """
+    given = headers.get(USER_HEADER.lower(), "")
+    try:
+        return given.encode("latin-1").decode()  # servers hand out the bytes of a header one by one
+    except UnicodeError as error:
+        raise RequestError(USER_HEADER, given, "Send the user's id in UTF-8") from error
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import convrec
 import demo_agent
 import pytest
 from convrec.core.settings import ServerSettings, Settings, load_settings
@@ -156,6 +157,16 @@ class TestTools:
         run(tmp_path, test, user=None)
 
 
+def test_a_user_in_a_header_is_the_one_of_the_api() -> None:
+    from convrec.core.errors import RequestError
+    from convrec.serve.mcp_server import user_named
+
+    assert user_named({"x-convrec-user": "Zoë".encode().decode("latin-1")}) == "Zoë"
+    assert user_named({}) == ""
+    with pytest.raises(RequestError, match="UTF-8"):
+        user_named({"x-convrec-user": "Zo\xeb"})
+
+
 # -- real processes ---------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +232,7 @@ def http_process(env: dict[str, str], *options: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def connected(url: str, **headers: str) -> AsyncIterator[Any]:
+async def connected(url: str, **headers: Any) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
     async with (
@@ -256,6 +267,8 @@ def test_over_http_with_the_keys_and_tenants_of_the_api(env: dict[str, str]) -> 
                 assert "no preference" in await refused(client, "forget", preference_id=kept["id"])
         async with connected(url, Authorization=other, **{"X-Convrec-User": "acme/ann"}) as client:
             assert "user" in await refused(client, "recall")
+        async with connected(url, Authorization=acme, **{"X-Convrec-User": "Zoë".encode()}) as client:
+            await call(client, "remember", text="likes snow")
         async with connected(url, Authorization=acme) as client:
             assert "X-Convrec-User" in await refused(client, "recall")
         async with connected(url, Authorization=narrow, **{"X-Convrec-User": "ann"}) as client:
@@ -265,6 +278,9 @@ def test_over_http_with_the_keys_and_tenants_of_the_api(env: dict[str, str]) -> 
     with http_process(env) as url:
         assert url.startswith("http://127.0.0.1:")
         asyncio.run(test(url))
+        # The API is on the same port, with the same users.
+        with convrec.Client(url.removesuffix("/mcp"), api_key=acme.removeprefix("Bearer ")) as client:
+            assert [p.text for p in client.preferences("Zoë")] == ["likes snow"]
 
 
 def test_a_foreign_page_that_points_its_name_here_is_not_answered(tmp_path: Path) -> None:
