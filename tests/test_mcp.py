@@ -304,11 +304,12 @@ def test_a_foreign_page_that_points_its_name_here_is_not_answered(tmp_path: Path
 
 @pytest.mark.parametrize("wrong", [["--http", "--host", "0.0.0.0"], ["--user", "a/b"], ["--allow-remote"]])
 def test_what_does_not_start(tmp_path: Path, wrong: list[str]) -> None:
+    import scripted_agent
     from convrec.app import GROUPS
     from convrec.serve.cli import BAD_INPUT, build_cli
     from convrec.serve.services import Services
     from typer.testing import CliRunner
 
     settings = Settings(home=tmp_path, cache=tmp_path)
-    app = build_cli(lambda *_: Services(settings, lambda _: demo_agent.make_agent()), GROUPS)
+    app = build_cli(lambda *_: Services(settings, lambda _: scripted_agent.ScriptedAgent()), GROUPS)
     assert CliRunner().invoke(app, ["mcp", *wrong]).exit_code == BAD_INPUT
