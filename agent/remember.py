@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from convrec.agent.conditional import asked, bound
 from convrec.agent.session import Session
 from convrec.core.items import Item
 from convrec.core.text import clean, fold
 from convrec.memory.notes import notes
 from convrec.memory.reading import Need
-from convrec.memory.records import NewPreference, Polarity, Preference, Scope
+from convrec.memory.records import NewPreference, Polarity, Scope
 from convrec.memory.situations import Situation, applies
 from convrec.memory.statements import Clause, clauses, read_scope
 from convrec.tools.catalogue import Catalogue
@@ -21,6 +22,7 @@ from convrec.tools.lexicon import FUNCTION_WORDS, SMALL_NUMBERS
 from convrec.tools.predicates import Condition, Not, Op, Test, condition_to_json
 from convrec.tools.read_conditions import ConditionReader
 from convrec.tools.read_numbers import YearContext
+from convrec.tools.schema import Role
 from convrec.tools.spans import Message
 from convrec.tools.understand import Understanding
 
@@ -98,6 +100,7 @@ class Listener:
         said = clauses(reading.text, at)
         out = [*self._items(reading, said, session_id, turn)]
         for clause in said:
+            clause = self._bound(clause, reading)
             found = list(self._tastes(reading, clause, session_id, turn))
             if not found:
                 found = [self._actable(n.preference(clause, session_id, turn), clause) for n in notes(clause)]
@@ -143,6 +146,20 @@ class Listener:
                 source_turn=turn,
             )
 
+    def _bound(self, clause: Clause, reading: Understanding | None = None) -> Clause:
+        """The clause, with the category, origin or person that it is for as its condition."""
+        names = [m.said for m in reading.mentions if m.how != "reference"] if reading is not None else []
+        people = [c for c in reading.conditions if c.slot.startswith("person:")] if reading is not None else []
+        names += [c.said for c in people]
+
+        def read(text: str) -> list[Condition]:
+            body = Message.of(_readable(text))
+            found = self.reader.read(body.masked(_spans_of(names, body.low)), YearContext(self.reader.newest))
+            return [*found, *(c for c in people if _says(body.low, c.said))]
+
+        category = self.catalogue.schema.by_role(Role.CATEGORY)
+        return bound(clause, read, category.name if category else "")
+
     def _actable(self, note: NewPreference, clause: Clause) -> NewPreference:
         """A note with the condition that the catalogue has for it, if any: a language, a child's age, their taste."""
         topic, text = note.payload.get("topic"), clause.text.lower()
@@ -186,9 +203,11 @@ class Listener:
         kids are here") becomes its scope.
         """
         low = text.lower()
-        found = clauses(text, datetime.now(UTC))
-        scope = next((c.scope for c in found if not c.scope.empty), edited.scope)
-        read = self.reader.read(Message.of(_readable(read_scope(low)[1])), YearContext(self.reader.newest))
+        found = [self._bound(c) for c in clauses(text, datetime.now(UTC))]
+        conditional = next((c for c in found if not c.scope.empty), None)
+        scope = conditional.scope if conditional is not None else edited.scope
+        body = conditional.body if conditional is not None and len(found) == 1 else read_scope(low)[1]
+        read = self.reader.read(Message.of(_readable(body)), YearContext(self.reader.newest))
         denies = edited.polarity in ("unwanted", "disliked")
         if _DENYING.search(low) or re.search(r"\b(?:hates?|dislikes?)\b", low):
             denies = True
@@ -229,6 +248,7 @@ def need_of(reading: Understanding, session: Session, at: datetime) -> Need:
         text=reading.text,
         at=at.astimezone(),
         before=tuple(session.situation),
+        asked=asked([*reading.conditions, *(session.conditions if reading.continues else ())]),
         slots=tuple(dict.fromkeys(subject_of(c) for c in reading.conditions if not c.standing)),
         queries=(reading.query,) if reading.query else (),
         similar=reading.act in ("recommend", "other"),
@@ -254,25 +274,6 @@ def for_now(conditions: Sequence[Condition], text: str, now: Situation) -> tuple
         else:
             put_off.append(f"{condition.label}: {fits[1]}")
     return kept, put_off
-
-
-def rivals(new: NewPreference, held: Sequence[Preference]) -> list[str]:
-    """Ids of records that a new one takes the place of beside those on its subject: "only comedies" ends "only
-    westerns", "no horror at all" ends "likes horror" under another key."""
-    condition = new.payload.get("condition")
-    if new.kind != "standing" or new.polarity != "wanted" or not isinstance(condition, dict):
-        return []
-    return [
-        p.id
-        for p in held
-        if p.kind == "standing"
-        and p.polarity == "wanted"
-        and p.scope.key == new.scope.key
-        and p.subject != new.subject
-        and isinstance(p.payload.get("condition"), dict)
-        and p.payload["condition"].get("slot") == condition.get("slot")
-        and p.source_turn != new.source_turn
-    ]
 
 
 def clause_of(said: str, text: str, found: Sequence[Clause]) -> Clause:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from convrec.agent.remember import for_now
 from convrec.agent.session import Session, carry_over, rows_of
+from convrec.agent.superseding import opposed
 from convrec.core.errors import ToolRetry
 from convrec.core.text import clean
 from convrec.memory.reading import Recollection
@@ -154,10 +155,27 @@ def _usable(condition: Condition, catalogue: Catalogue) -> bool:
 
 
 def _denied(condition: Condition, said_now: Sequence[Condition]) -> bool:
-    """Whether the opposite was said now: "never horror" before, "a horror film" now, or the other way round."""
+    """Whether the opposite was said now: "never horror" before, "a horror film" now, or the other way round; "never
+    rated R or above" before, "rated R" now."""
     now = {c.expr for c in said_now}
     inner = condition.expr.part if isinstance(condition.expr, Not) else None
-    return Not(condition.expr) in now or (inner is not None and inner in now)
+    if Not(condition.expr) in now or (inner is not None and inner in now):
+        return True
+    return any(c.slot == condition.slot and opposed(c.expr, condition.expr) for c in said_now)
+
+
+def _takes_place(now: Condition, before: Condition) -> bool:
+    """Whether a wish said now stands for a remembered one: the same matter and the same field. A country asked for
+    leaves "always in English" in force, and "something newer" what it can meet together with "always after 2000"."""
+    if now.slot != before.slot or now.negative:
+        return False
+    if isinstance(now.expr, Test) and isinstance(before.expr, Test) and not any(ch.isdigit() for ch in now.said):
+        bounds = {test.op: test.values[0] for test in (now.expr, before.expr) if test.op in (Op.LE, Op.GE)}
+        if bounds:  # relative to what was shown: "newer", "shorter"
+            low, high = bounds.get(Op.GE), bounds.get(Op.LE)
+            return isinstance(low, int | float) and isinstance(high, int | float) and low > high
+    fields_now, fields_before = _fields_of(now.expr), _fields_of(before.expr)
+    return not (fields_now and fields_before) or not fields_now.isdisjoint(fields_before)
 
 
 def _apply_memory(
@@ -204,7 +222,7 @@ def _apply_one(
             request.apply(preference.text, entry.reason)  # in force since it was said in this conversation
     elif _denied(condition, said_now):
         request.left_out.append(f"{preference.text}: you said otherwise now")
-    elif not condition.negative and any(c.slot == condition.slot and not c.negative for c in said_now):
+    elif not condition.negative and any(_takes_place(c, condition) for c in said_now):
         request.left_out.append(f"{preference.text}: you asked for something else now")
     else:
         if preference.kind == "attribute":

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from convrec.agent.answering import Answerer
 from convrec.agent.api import AgentInfo
+from convrec.agent.asking import Asker
 from convrec.agent.budget import Budget
 from convrec.agent.critic import Critic
 from convrec.agent.demonstrations import DemonstrationBank
@@ -30,10 +31,11 @@ from convrec.agent.memory_profile import ProfileKeeper
 from convrec.agent.planner import LLMPlanner, plan_by_rules
 from convrec.agent.planner_examples import Examples
 from convrec.agent.planner_merge import Merger
-from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of, rivals
+from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of
 from convrec.agent.request import interpret
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
+from convrec.agent.superseding import rivals
 from convrec.agent.turn_state import Turn, timed
 from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError
 from convrec.core.settings import TurnSettings
@@ -99,6 +101,7 @@ class Agent:
             Executor(self.catalogue, self.toolbox),
             Reranker(self.catalogue),
             Critic(self.catalogue),
+            Asker(self.catalogue, self.settings.questions),
         )
 
     # -- the turn -----------------------------------------------------------------------------------------------------
@@ -115,7 +118,9 @@ class Agent:
         started = time.perf_counter()
         session = self._load(user, session_id)
         session.turn_count += 1
-        reading = self.understander.read(text, session.focus(self.catalogue))
+        focus = session.focus(self.catalogue)
+        reading = self.understander.read(text, focus)
+        reading = self.answerer.asker.answered(reading, session, lambda said: self.understander.read(said, focus))
         understood = time.perf_counter()
         yield self._understood(reading)
 
@@ -251,6 +256,7 @@ class Agent:
             model=self.info.model,
             conditions=tuple(c.label for c in turn.request.hard),
             relaxed=tuple(turn.relaxed),
+            question=turn.question,
             applied_preferences=tuple(turn.request.applied),
             remembered=tuple(turn.learned),
             fallbacks=tuple(turn.fallbacks),

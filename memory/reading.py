@@ -14,7 +14,7 @@ from convrec.core.text import clean, fold
 from convrec.memory import aspects, confidence
 from convrec.memory.profile import Profile
 from convrec.memory.records import Preference, RecalledPreference
-from convrec.memory.situations import IMPLIED, Situation, applies, closed, content, plain, situation
+from convrec.memory.situations import ASKED, IMPLIED, Situation, applies, closed, content, plain, situation
 
 NOTE_SIMILARITY = 0.45
 """Cosine from which a note or a taste in free words bears on a request, -1..1."""
@@ -41,6 +41,8 @@ class Need:
     """Facets said earlier in the conversation."""
     slots: tuple[str, ...] = ()
     """Subjects asked for now: "genres=Horror", "person:tom hanks", "year"."""
+    asked: tuple[str, ...] = ()
+    """What is asked for, now or before in this conversation, as keys of the facets ``asked:...``."""
     queries: tuple[str, ...] = ()
     """Words of the plan's slots: labels of conditions, titles referred to."""
     similar: bool = True
@@ -95,6 +97,7 @@ def reasoned(
     """Judge every record that holds. ``at``: now, for fading and validity; ``need.at`` is the user's clock."""
     names = names_in(records)
     now = situation(need.text, need.at, need.before, names)
+    now = replace(now, facets=now.facets | {f"{ASKED}:{key}" for key in need.asked})
     called = aspects.asked(need.text)
     judged = [_judge(p, need, now, called, at, names) for p in records if p.kind != "item"]
     judged = _by_similarity(judged, need, similarity)

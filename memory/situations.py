@@ -16,6 +16,10 @@ from convrec.core.text import fold
 from convrec.memory.records import Scope
 from convrec.tools.lexicon import FUNCTION_WORDS
 
+ASKED, BOTH = "asked", "&"
+"""Group of the facets that say what is asked for, and what joins those of which all must be: ``asked:genres=Horror``,
+``asked:genres=Comedy&genres=Romance``. They come from who reads the catalogue, not from the lexicon below."""
+
 _CHILD = r"kids?|child(?:ren)?|toddlers?|little ones?|grandkids?|grandchild(?:ren)?|baby"
 _OWN = r"(?:\w+ )?"
 
@@ -284,17 +288,17 @@ def applies(scope: Scope, now: Situation) -> tuple[bool, str]:
     if scope.empty:
         return True, "it applies always"
     here = now.facets
-    stop = next((facet for facet in scope.unless if facet in here), None)
+    stop = next((facet for facet in scope.unless if _is_so(facet, here)), None)
     if stop is not None:
         return False, f"not {plain(stop)}"
     groups: dict[str, list[str]] = {}
     for facet in scope.facets:
         groups.setdefault(facet.split(":")[0], []).append(facet)
     for wanted in groups.values():
-        if not any(facet in here and facet not in now.absent for facet in wanted):
+        if not any(_is_so(facet, here) and facet not in now.absent for facet in wanted):
             return False, f"only {' or '.join(map(plain, wanted))}"
     if scope.facets:
-        return True, "now: " + ", ".join(plain(f) for f in scope.facets if f in here)
+        return True, "now: " + ", ".join(plain(f) for f in scope.facets if _is_so(f, here))
     if scope.unless:
         return True, "not " + " or ".join(map(plain, scope.unless)) + " now"
     shared = content(scope.words) & content(now.words)
@@ -303,9 +307,17 @@ def applies(scope: Scope, now: Situation) -> tuple[bool, str]:
     return False, f"only {scope.words}"
 
 
+def _is_so(facet: str, here: frozenset[str]) -> bool:
+    """Whether a facet holds; of one joined of several, every part must."""
+    group, _, value = facet.partition(":")
+    return facet in here or (group == ASKED and all(f"{ASKED}:{part}" in here for part in value.split(BOTH)))
+
+
 def plain(facet: str) -> str:
     """A facet in words: "with children", "on weekdays"."""
     group, _, value = facet.partition(":")
+    if group == ASKED:
+        return "when you ask for " + " ".join(re.split(r"[=:]", part)[-1] for part in value.split(BOTH))
     before = {"company": "with ", "day": "on ", "time": "in the ", "place": "at the ", "season": "in ",
               "occasion": "for ", "state": "when ", "weather": "in ", "device": "on the ", "doing": "while "}  # fmt: skip  # noqa: E501
     if facet == "company:alone":

@@ -17,14 +17,16 @@ from convrec.memory.situations import facets_in, places
 
 Sign = Literal["wanted", "unwanted", ""]
 
-_I = r"\b(?:i|we)(?:'m|'ve|'d|'re| am| are| have)?"
+_I = r"\b(?:i|we)(?:'m|'ve|'re| am| are| have)?"
+"""Not "i'd": "I'd love a comedy" is a wish of the moment, no taste."""
 _ADVERB = (
     r"(?:\s+(?:really|just|absolutely|also|still|do|always|truly|totally|simply|usually|generally|mostly|quite|"
     r"very|so|both|all|much))*"
 )
 _LIKING = re.compile(
     rf"{_I}{_ADVERB}\s+(?:love|like|adore|enjoy|prefer|favou?r|dig|appreciate)\b|"
-    rf"{_I}{_ADVERB}\s+(?:into|fond of|keen on|crazy about|mad about|a sucker for|partial to)\b|"
+    rf"{_I}{_ADVERB}\s+(?:come|grown|started|begun|begin|learnt|learned) to (?:love|like|adore|enjoy|appreciate)\b|"
+    rf"{_I}{_ADVERB}\s+(?:back )?(?:into|fond of|keen on|crazy about|mad about|a sucker for|partial to)\b|"
     rf"{_I}{_ADVERB}\s+(?:a |an )?(?:(?:big|huge|great|real|massive|lifelong|die-?hard)\s+)?(?:fans?|lovers?) of\b|"
     r"\b(?:is|are) (?:my|our) (?:thing|jam|favou?rites?|passion|guilty pleasure)\b|"
     r"\bmy (?:all-time )?favou?rite (?:genre|kind|type|sort|film|movie|director|actor|actress)s?\b|"
@@ -38,7 +40,11 @@ _DISLIKING = re.compile(
     r"think i )?(?:like|enjoy|love|care for)\b|"
     r"\b(?:i'?m|we'?re|i am|we are)\s+(?:really\s+)?not\s+(?:really\s+|that\s+|so\s+|much of\s+)?(?:into|fond of|"
     r"keen on|an? (?:big |huge )?fan of|fans of|crazy about)\b|"
-    r"\b(?:i|we)\s+never (?:watch|liked?|enjoy)\b"
+    r"\b(?:i|we)\s+never (?:watch|liked?|enjoy)\b|"
+    r"\b(?:i|we)\s+no longer (?:really )?(?:like|enjoy|love|care for|watch|want)\b|"
+    rf"{_I}{_ADVERB}\s+no longer (?:into|fond of|keen on|an? (?:big |huge )?fan of|fans of)\b|"
+    rf"{_I}{_ADVERB}\s+(?:gone off|stopped (?:liking|enjoying|watching)|had enough of|(?:done|finished) with|"
+    r"(?:sick|tired|fed up) (?:of|with)|bored (?:of|with|by))\b"
 )
 _DISLIKING_AFTER = re.compile(
     r"\b(?:bores?|annoys?|disgusts?|irritates?) me\b|\b(?:is|are)(?:n'?t| not) (?:really |just )?(?:for me|"
@@ -52,9 +58,10 @@ _STANDING = re.compile(
 _RESTRICTS = re.compile(r"\b(?:only|no|nothing|none|don'?t|not|just|avoid|skip|prefer|want|love|like|hate)\b")
 _TODAY = re.compile(
     r"\b(?:tonight|today|right now|at the moment|this (?:time|evening|morning|afternoon|weekend|once)|for once|"
-    r"tomorrow|"
-    r"(?<!from )now(?!adays)|for a change|currently)\b"
+    r"tomorrow|for a change|currently)\b"
 )
+_NOW = re.compile(r"\b(?<!from )now\b")
+"""This time only in "a comedy now"; in "I hate musicals now" a change of mind, which lasts."""
 _UNTIL = re.compile(
     r"\b(?:(?:for )?(?:the )?(?:next|coming) (?P<n>\d{1,2}|two|three|four|few|couple of)? ?(?P<unit>days?|weeks?|"
     r"months?)|"
@@ -266,12 +273,12 @@ def _read(text: str, low: str, start: int, end: int, quoted: list[tuple[int, int
             lower[i - start] = " "
     said = "".join(lower)
     scope, blanked = read_scope(said)
-    today = _TODAY.search(said) is not None
-    explicit = _STANDING.search(said) is not None
-    standing = not today and (explicit or _generic(said, scope, blanked))
     disliking, after = _DISLIKING.search(blanked), _DISLIKING_AFTER.search(blanked)
     liking = _LIKING.search(blanked)
     sign: Sign = "unwanted" if disliking or after else "wanted" if liking else ""
+    today = _TODAY.search(said) is not None or (not sign and _NOW.search(said) is not None)
+    explicit = _STANDING.search(said) is not None
+    standing = not today and (explicit or _generic(said, scope, blanked))
     clause = Clause(piece, start, end, blanked, scope, standing, sign, flips=after is not None, today=today)
     clause = replace(clause, until=_until(said, at), strength=_strength(said))
     other = _MY_OTHER.search(piece)

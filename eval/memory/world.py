@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from convrec.agent.remember import Listener, need_of, rivals
+from convrec.agent.remember import Listener, need_of
 from convrec.agent.session import Session
+from convrec.agent.superseding import rivals
 from convrec.core.embedding import Embedder
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.reading import Recollection
