@@ -33,6 +33,9 @@ WORDING: frozenset[FaultKind] = frozenset(("title", "year", "person", "number", 
 """Faults of what is said of an item; the others are faults of the choice of it."""
 UNSUPPORTED_BELOW = -1.0
 """Log-odds of "Yes" to "do the facts say this?" under which the model's doubt counts: p(yes) < .27."""
+_GLUE = "\ue000"
+"""Private use: stands for the blanks in a title while sentences are told apart."""
+_INITIAL = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr)\. ")
 _LINE = re.compile(r"^(\d+)\. (.+)$")
 
 
@@ -171,7 +174,7 @@ class Critic:
             numbered = _LINE.match(line.strip())
             at = int(numbered[1]) if numbered else 0
             if numbered is None or not 1 <= at <= len(draft.items):
-                for sentence in sentences(line):
+                for sentence in _sentences(line, [*records, *claims.others]):
                     faults += [Fault(_kind(p.kind), p.what) for p in claims.problems(sentence)]
                 continue
             record = by_id.get(draft.items[at - 1].id)
@@ -243,6 +246,14 @@ def _only_double(item_id: str, faults: Sequence[Fault]) -> bool:
 def _kind(name: str) -> FaultKind:
     kinds: dict[str, FaultKind] = {"year": "year", "person": "person", "number": "number", "outside": "outside"}
     return kinds.get(name, "words")
+
+
+def _sentences(line: str, named: Sequence[Item]) -> list[str]:
+    """Sentences of a line; titles ("Fantastic Mr. Fox") and initials ("J. J. Abrams") are not cut in two."""
+    line = _INITIAL.sub(lambda found: found[0].replace(" ", _GLUE), line)
+    for item in named:
+        line = line.replace(item.title, item.title.replace(" ", _GLUE))
+    return [sentence.replace(_GLUE, " ") for sentence in sentences(line)]
 
 
 def _plain(value: FieldValue | list[str]) -> object:

@@ -103,13 +103,18 @@ class Claims:
                         fitting = [one for one in same if one.year == int(year[1])]
                         if fitting:
                             item = fitting[0]
-                        else:
+                        elif item in self.slate or not self._namesake(title, int(year[1])):
                             found.append(Problem("year", f"{title} is of {same[0].year}, not of {year[1]}"))
                         end = year.end()
                     named.append(_Named(at, end, item=item, linked=self._linked(sentence[:at], item)))
                     masked = masked[:at] + " " * (end - at) + masked[end:]
                 at = masked.find(title, end)
         return named, masked
+
+    def _namesake(self, title: str, year: int) -> bool:
+        """Whether the catalogue has another item of that title, of that year: which one was meant may be said."""
+        rows = [hit.row for hit in self.catalogue.find_names([fold(title)]) if hit.row is not None]
+        return any(item.year == year for item in self.catalogue.items(rows))
 
     def _linked(self, before: str, item: Item) -> bool:
         return item not in self.slate or bool(_LINKED.search(before))
@@ -129,7 +134,7 @@ class Claims:
             quoted = bool(_NAMING.search(sentence[:start]))
             first = not sentence[:start].strip(" \"“‘'(-")
             if year is not None or (
-                rows and f" {norm} " not in said and (len(telling) > 1 or (telling and quoted and not first))
+                rows and f" {norm} " not in said and telling and (len(norm.split()) > 1 or (quoted and not first))
             ):
                 found.append(Problem("outside", f"{text}{year[0] if year else ''} is not on the list"))
                 named.append(_Named(start, year.end() if year else end))
@@ -170,7 +175,8 @@ class Claims:
         assert one.person is not None
         name, _ = one.person
         part = self._part(sentence, one.start, named)
-        if not part and f" {fold(name)} " in f" {fold(self.said)} ":
+        weak = not part or sentence[: one.start].rstrip().lower().endswith("with")
+        if weak and f" {fold(name)} " in f" {fold(self.said)} ":
             return  # the user named them; nothing is claimed of an item
         possessive = sentence[one.end : one.end + 2] in ("'s", "’s")
         about = self._about(one, named, subject, after=possessive)
