@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from convrec.agent import answers, reply
+from convrec.agent.asking import Asker, offer
 from convrec.agent.critic import UNSUPPORTED_BELOW, Critic, Fault, SlateDraft, repaired, supported
 from convrec.agent.events import Event, Fallback, RecommendedItem, Token, ToolRan
 from convrec.agent.executor import Executor, Toolbox, head
@@ -43,6 +44,7 @@ class Answerer:
     executor: Executor
     reranker: Reranker
     critic: Critic
+    asker: Asker
 
     def answer(self, turn: Turn) -> Iterator[Event]:
         match turn.plan.action:
@@ -177,10 +179,22 @@ class Answerer:
         turn.text += lines
         yield Token(lines)
         self._keep_request(turn, bus)
+        yield from self._ask(turn, bus)
         session.slate = [item.id for item in turn.items]
         add_new(session.shown, session.slate)
         referred = [m.row for m in reading.mentions if m.how == "reference"]
         session.last = self.catalogue.item(referred[-1]).id if referred else turn.items[0].id
+
+    def _ask(self, turn: Turn, bus: Candidates) -> Iterator[Event]:
+        """One question beside the list, when it would tell much; none when conditions were let go of: that is said."""
+        if bus.ranked is None or bus.relaxed or turn.reading.count == 1:
+            return
+        with timed(turn, "ask"):
+            turn.question = self.asker.question(turn.request, turn.session, bus.ranked)
+        if turn.question is not None:
+            said = f"\n{turn.question.text}"
+            turn.text += said
+            yield Token(said)
 
     def _reflect(self, turn: Turn, bus: Candidates, references: list[Item]) -> Iterator[Event]:
         """The critic on the draft, before any of it is shown; one repair, and what is still wrong then is left out."""
@@ -381,6 +395,8 @@ class Answerer:
         like = "Shall I find something like it, or is there" if turn.reading.rows("liked") else "Is there"
         parts.append(f"{like} a kind of {self.catalogue.schema.item_noun} you want?")
         turn.session.references = [i.id for i in self.catalogue.items(turn.reading.rows("liked"))]
+        if turn.session.references:
+            offer(turn.session)
         return " ".join(part for part in parts if part)
 
     def _keep_request(self, turn: Turn, bus: Candidates) -> None:

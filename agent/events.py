@@ -82,6 +82,20 @@ class RecommendedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What the agent asks beside a list, as data: a surface may show the options as buttons."""
+
+    text: str
+    """As it stands in the reply."""
+    field: str
+    """The field of the catalogue it is about."""
+    options: tuple[str, ...]
+    """Answers that the agent is sure to understand; others are read as well."""
+    bits: float = 0.0
+    """Expected entropy reduction over the candidates, weighed by how likely people are to have an answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnResult:
     """The end of a turn: everything a surface needs, JSON-ready through :meth:`to_json`."""
 
@@ -95,6 +109,8 @@ class TurnResult:
     model: str
     conditions: tuple[str, ...] = ()
     relaxed: tuple[str, ...] = ()
+    question: Question | None = None
+    """What was asked in this turn, None when nothing was."""
     applied_preferences: tuple[str, ...] = ()
     remembered: tuple[str, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()

@@ -50,6 +50,11 @@ class Session:
     situation: list[str] = field(default_factory=list)
     """Who is there, where, on what occasion, as said so far: facets of :mod:`convrec.memory.situations`."""
 
+    question: dict[str, Any] = field(default_factory=dict)
+    """The agent's question that waits for an answer, {} for none; see :mod:`convrec.agent.asking`."""
+    asked: list[str] = field(default_factory=list)
+    """Fields that were asked about in this conversation: none is asked twice."""
+
     def focus(self, catalogue: Catalogue) -> Focus:
         last = catalogue.row_of(self.last) if self.last else None
         return Focus(
@@ -73,6 +78,8 @@ class Session:
             "query": self.query,
             "examples": self.examples,
             "situation": self.situation,
+            "question": self.question,
+            "asked": self.asked,
         }
 
     @classmethod
@@ -91,6 +98,8 @@ class Session:
             query=data["query"],
             examples=list(data.get("examples", [])),
             situation=list(data.get("situation", ())),
+            question=dict(data.get("question", {})),
+            asked=list(data.get("asked", ())),
         )
 
     def become(self, data: dict[str, Any]) -> None:

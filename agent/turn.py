@@ -300,6 +300,7 @@ class Agent:
     def warm(self) -> None:
         """Load what the first turn needs: the embedder, content matrices, surnames, the LLM and its fixed prompt."""
         self.toolbox.similar.content.similar([0])
+        self.answerer.asker.splitter.facets()
         if self.toolbox.rank.pack is not None:
             self.toolbox.rank.pack.covered()
         self.understander.linker.people.by_surname()

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from convrec.agent.budget import Budget
-from convrec.agent.events import Fallback, RecommendedItem, ToolRan
+from convrec.agent.events import Fallback, Question, RecommendedItem, ToolRan
 from convrec.agent.llm.base import Completion
 from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
@@ -41,6 +41,7 @@ class Turn:
     items: list[RecommendedItem] = field(default_factory=list)
     candidates: RowArray = field(default_factory=lambda: EMPTY_ROWS)
     """Rows the tools put forward, best first; what is not among them is never shown."""
+    question: Question | None = None
     relaxed: list[str] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
     tools: list[ToolRan] = field(default_factory=list)

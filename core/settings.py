@@ -74,6 +74,9 @@ class TurnSettings(Section):
         "rules",
         description="who checks plan and draft before they are shown; llm: rules, then the model (a call per remark)",
     )
+    questions: Literal["on", "off", "random"] = Field(
+        "on", description="ask one question beside the list when unsure; random: for comparison, any field that fits"
+    )
     max_message_chars: int = Field(4000, ge=100, description="longest user message accepted")
 
 

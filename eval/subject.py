@@ -142,7 +142,7 @@ def from_result(result: TurnResult, seconds: float) -> Reply:
         text=result.text,
         items=tuple(item.id for item in result.items),
         titles=titles,
-        question=asks(result.text, [*titles, *(item.title for item in result.items)]),
+        question=result.question is not None or asks(result.text, [*titles, *(item.title for item in result.items)]),
         relaxed=result.relaxed,
         applied=result.applied_preferences,
         fallbacks=tuple(f"{f.stage}: {f.reason}; {f.instead}" for f in result.fallbacks),
