@@ -61,7 +61,7 @@ distclean: clean ## clean, and remove .venv
 # A stamp is written last: after an interruption the install is taken up again, and pip skips what is there.
 $(USED): pyproject.toml constraints.txt | python
 	$(PIP) install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
-	$(PIP) install -c constraints.txt -e ".[app,demo,local-llm,served-llm,train]"
+	$(PIP) install -c constraints.txt -e ".[app,demo,eval,local-llm,mcp,postgres,served-llm,train]"
 	@touch $@
 
 $(DEV): $(USED)
