@@ -8,7 +8,7 @@ from convrec.agent.reasons import Fact, join, say
 from convrec.core.items import Item
 from convrec.memory.records import Preference
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.linking import UnknownTitle
+from convrec.tools.linking_titles import UnknownTitle
 from convrec.tools.references import Mention
 from convrec.tools.schema import FieldSpec, Role
 from convrec.tools.understand import Understanding

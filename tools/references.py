@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from convrec.tools.lexicon import ORDINALS, SMALL_NUMBERS
-from convrec.tools.linking import Links, TitleLink
+from convrec.tools.linking_titles import Links, TitleLink
 from convrec.tools.spans import Message
 
 Polarity: TypeAlias = Literal["liked", "disliked", "seen", "like", "asked", "named"]

@@ -11,8 +11,9 @@ from convrec.tools.acts import MORE, WISH, Act, classify
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import FUNCTION_WORDS, NARROWER, SMALL_NUMBERS
 from convrec.tools.lexicon_words import STRAY_WORDS
-from convrec.tools.linking import Linker, Links, UnknownTitle
+from convrec.tools.linking import Linker
 from convrec.tools.linking_people import PersonLink
+from convrec.tools.linking_titles import Links, UnknownTitle
 from convrec.tools.predicates import AnyOf, Condition, Expr, Not, Op, Test
 from convrec.tools.read_conditions import ConditionReader
 from convrec.tools.read_numbers import YearContext
