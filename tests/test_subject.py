@@ -33,7 +33,7 @@ def local() -> LocalSubject:
 
 class TestLocal:
     def test_a_reply_holds_what_the_turn_found(self, local: LocalSubject) -> None:
-        reply = local.say("a thriller from the 1990s", user="ann", session="s")
+        reply = local.say("an American thriller from the 1990s", user="ann", session="s")
         assert reply.source == "agent"
         assert len(reply.items) == len(reply.titles) == 5
         assert not reply.question
