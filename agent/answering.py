@@ -12,7 +12,7 @@ from convrec.agent.asking import Asker, offer
 from convrec.agent.critic import UNSUPPORTED_BELOW, Critic, Fault, SlateDraft, repaired, supported
 from convrec.agent.events import Event, Fallback, RecommendedItem, Token, ToolRan
 from convrec.agent.executor import Executor, Toolbox, head
-from convrec.agent.llm.base import LLM
+from convrec.agent.llm.base import LLM, metered
 from convrec.agent.memory_erasing import in_turn, scrubbed
 from convrec.agent.prompting import render, tagged
 from convrec.agent.reasons import facts, reason
@@ -260,8 +260,13 @@ class Answerer:
         with turn.budget, timed(turn, "rerank"):
             started = time.perf_counter()
             try:
-                turn.llm_calls += 1
-                bus.ranked, note = self.reranker(self.llm, wish, bus.ranked, self.settings.rerank_top, turn.budget)
+                with metered() as cost:
+                    try:
+                        bus.ranked, note = self.reranker(
+                            self.llm, wish, bus.ranked, self.settings.rerank_top, turn.budget
+                        )
+                    finally:
+                        turn.judging = cost
             except LLMError as error:
                 yield turn.fall_back("rerank", error, "kept the fused order")
                 return

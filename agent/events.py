@@ -118,7 +118,7 @@ class TurnResult:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by stage; "total" and "first_event" among them."""
     llm: dict[str, int] = field(default_factory=dict)
-    """calls, prompt_tokens, generated_tokens."""
+    """calls; judging_calls (one per candidate and prior of the rerank); prompt_tokens, generated_tokens (of all)."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,53 +1,38 @@
-"""Step 6 of a turn: the LLM reorders the head of the ranking.
+"""Step 6 of a turn: the LLM reorders the head of the ranking; CARE's three strategies behind one call.
 
-Pointwise: for each candidate the log-odds of "Yes" to "does it suit the wish?", minus the same candidate's log-odds for
-an empty wish (its content-free prior; Zhao et al. 2021, arXiv:2102.09690). Pointwise scores do not depend on the order
-in which candidates are listed, and the model only ever sees given candidates, so nothing else can be ranked.
+After CARE (arXiv:2508.13889): recommenders retrieve, the LLM expands, reranks, or selects and reranks. How it is asked
+and weighed is in ``rerank_scores.py``. It only ever orders candidates that the tools put forward.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 from convrec.agent.budget import Budget
 from convrec.agent.llm.base import LLM, Message
-from convrec.agent.prompting import render, tagged
-from convrec.core.errors import LLMTimeout
+from convrec.agent.rerank_scores import Candidate, Judge, RerankConfig, suggested, weighed
 from convrec.core.items import Item, ItemList
+from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.schema import Role
-from pydantic import BaseModel, ConfigDict, Field
 
-CARD_CHARS = 260
-WISH_CHARS = 500
-RERANK_SHARE = 0.7
-"""Share of the time left that the reranker may use; the reply needs some too."""
-
-
-class RerankConfig(BaseModel):
-    """How much the LLM may move."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weight: float = Field(0.5, ge=0, le=2)
-    """Weight of the LLM's standardised score beside the standardised fused score."""
-    unsure_below: float = Field(0.15, ge=0)
-    """Standard deviation of the log-odds under which the LLM tells candidates apart too little to be heard."""
-    priors_kept: int = Field(20_000, ge=0)
+EXPAND_SHARE = 0.35
+"""Share of the time left that asking for titles may take."""
+_YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
 
 
 @dataclass(slots=True)
 class Reranker:
-    """Holds a cache of priors, which depend on the item and the model alone, never on a user."""
+    """Reranks for one catalogue. Holds a cache of priors only, nothing of a user."""
 
     catalogue: Catalogue
     config: RerankConfig = field(default_factory=RerankConfig)
-    _priors: OrderedDict[tuple[str, int], float] = field(init=False, default_factory=OrderedDict)
-    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    judge: Judge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.catalogue.schema, self.config)
 
     def __call__(self, llm: LLM, wish: str, ranked: ItemList, top: int, budget: Budget) -> tuple[ItemList, str]:
         """``ranked`` with its first ``top`` reordered, and a note in words. Unsure or no log-probabilities: unchanged.
@@ -57,41 +42,32 @@ class Reranker:
         Raises:
             LLMError: the backend failed or there was no time for two; the caller keeps the fused order and says so.
         """
-        items = self.catalogue.items(ranked.top(top).rows)
-        if len(items) < 2:
+        if min(top, len(ranked)) < 2:
             return ranked, "too few candidates"
-        unknown = sum((llm.name, item.row) not in self._priors for item in items)
-        share = RERANK_SHARE / (1.0 + unknown / len(items))
-        scores = llm.yes_no([self.prompt(wish, item) for item in items], timeout_s=budget.left(share))
-        priors = None if scores is None else self._prior(llm, items[: len(scores)], budget)
-        if scores is None or priors is None:
+        head, added = ranked.top(top).rows.tolist(), 0
+        if self.config.strategy == "expand":
+            head, added = self._expanded(llm, wish, ranked, top, budget)
+        items = self.catalogue.items(head)
+        judged = self.judge(llm, wish, [Candidate(item.row, self.card(item)) for item in items], budget)
+        if judged is None:
             return ranked, "the model gives no log-probabilities; order kept"
-        head = ranked.top(min(len(scores), len(priors)))
-        if len(head) < 2:
-            raise LLMTimeout(f"there was time to judge {len(head)} of {len(items)} candidates")
-        margin = np.asarray(scores[: len(head)], dtype=np.float32) - np.asarray(priors[: len(head)], dtype=np.float32)
-        if not np.isfinite(margin).all() or float(margin.std()) < self.config.unsure_below:
-            return ranked, f"the model was unsure of {len(head)} candidates; order kept"
-        fused = _standard(head.scores) + self.config.weight * _standard(margin)
-        order = np.lexsort((np.arange(len(head)), -fused))
-        rows = np.concatenate([head.rows[order], ranked.rows[len(head) :]])
-        moved = int((order != np.arange(len(head))).sum())
-        hurried = f" (time for {len(head)} of {len(items)})" if len(head) < len(items) else ""
+        n = len(judged.scores)
+        at = {row: place for place, row in enumerate(ranked.rows.tolist())}
+        rows = np.array(head[:n], dtype=np.int32)
+        order = weighed(ranked.scores[[at[row] for row in head[:n]]], judged, rows, self.config)
+        if order is None:
+            return ranked, f"the model was unsure of {n} candidates; order kept"
+        front = rows[order]
+        moved = int((front != ranked.rows[:n]).sum())
+        rest = ranked.rows[~np.isin(ranked.rows, front)]
+        hurried = f" (time for {n} of {len(items)})" if n < len(items) else ""
+        also = f", {added} thought of by the model" if added else ""
         # Scores stay those of the fusion, sorted, so that the list as a whole keeps falling scores.
-        return ItemList(rows, ranked.scores), f"{moved} of {len(head)} candidates moved{hurried}"
+        return ItemList(np.concatenate([front, rest]), ranked.scores), f"{moved} of {n} candidates moved{also}{hurried}"
 
     def prompt(self, wish: str, item: Item) -> list[Message]:
-        """Wish and question first, candidate last, so that all candidates of a turn share the longest prefix: only the
-        card is evaluated anew, some 25 tokens."""
-        schema = self.catalogue.schema
-        question = f"Does this {schema.item_noun} suit the wish? Answer Yes or No."
-        return [
-            ("system", render("rerank", schema)),
-            (
-                "user",
-                f"{tagged('wish', wish, WISH_CHARS)}\n{question}\n{tagged('candidate', self.card(item), CARD_CHARS)}",
-            ),
-        ]
+        """The question asked of one candidate."""
+        return self.judge.prompt(wish, self.card(item))
 
     def card(self, item: Item) -> str:
         """A candidate's record in one line, from typed fields only."""
@@ -106,31 +82,20 @@ class Reranker:
                 parts.append(str(value))
         return "; ".join(parts)
 
-    def _prior(self, llm: LLM, items: Sequence[Item], budget: Budget) -> list[float] | None:
-        """Log-odds of each item for an empty wish, of as many of the first items as there is time for."""
-        with self._lock:
-            known = {item.row: self._priors[key] for item in items if (key := (llm.name, item.row)) in self._priors}
-        missing = [item for item in items if item.row not in known]
-        if missing:
-            prompts = [self.prompt("N/A", item) for item in missing]
-            scores = llm.yes_no(prompts, timeout_s=budget.left(RERANK_SHARE))
-            if scores is None:
-                return None
-            known |= {item.row: score for item, score in zip(missing, scores, strict=False)}
-            with self._lock:
-                for row, score in known.items():
-                    self._priors[(llm.name, row)] = score
-                while len(self._priors) > self.config.priors_kept:
-                    self._priors.popitem(last=False)
-        out: list[float] = []
-        for item in items:
-            if item.row not in known:
-                break
-            out.append(known[item.row])
-        return out
-
-
-def _standard(values: np.ndarray) -> np.ndarray:
-    """Zero mean, unit variance; zeros when all are equal."""
-    spread = float(values.std())
-    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+    def _expanded(self, llm: LLM, wish: str, ranked: ItemList, top: int, budget: Budget) -> tuple[list[int], int]:
+        """The head, its last places given to titles that the model thinks of and that are candidates further down."""
+        titles = suggested(
+            llm, wish, self.catalogue.schema, self.config.suggestions, budget.left(EXPAND_SHARE), self.config.wish_chars
+        )
+        place = {row: at for at, row in enumerate(ranked.rows.tolist())}
+        new: list[int] = []
+        for title in titles:
+            year = _YEAR.search(title)
+            hits = self.catalogue.find_names([fold(_YEAR.sub("", title))])
+            rows = [hit.row for hit in hits if hit.kind == "title" and hit.row is not None and hit.row in place]
+            if year is not None:
+                rows = [item.row for item in self.catalogue.items(rows) if item.year == int(year[1])] or rows
+            if rows:
+                new.append(min(rows, key=lambda row: place[row]))
+        new = [row for row in dict.fromkeys(new) if place[row] >= top][: top // 2]
+        return [*ranked.rows[: top - len(new)].tolist(), *new], len(new)

@@ -33,6 +33,7 @@ from convrec.agent.planner_examples import Examples
 from convrec.agent.planner_merge import Merger
 from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of
 from convrec.agent.request import interpret
+from convrec.agent.rerank_scores import RerankConfig
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
 from convrec.agent.superseding import rivals
@@ -99,7 +100,7 @@ class Agent:
             self.llm,
             self.understander.reader.newest,
             Executor(self.catalogue, self.toolbox),
-            Reranker(self.catalogue),
+            Reranker(self.catalogue, RerankConfig(strategy=self.settings.rerank_strategy)),
             Critic(self.catalogue),
             Asker(self.catalogue, self.settings.questions),
         )
@@ -264,8 +265,9 @@ class Agent:
             timings={k: round(v, 4) for k, v in turn.timings.items()},
             llm={
                 "calls": turn.llm_calls,
-                "prompt_tokens": sum(c.prompt_tokens for c in turn.calls),
-                "generated_tokens": sum(c.generated_tokens for c in turn.calls),
+                "judging_calls": turn.judging.calls,
+                "prompt_tokens": sum(c.prompt_tokens for c in turn.calls) + turn.judging.prompt_tokens,
+                "generated_tokens": sum(c.generated_tokens for c in turn.calls) + turn.judging.generated_tokens,
             },
         )
 

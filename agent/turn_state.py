@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from convrec.agent.budget import Budget
 from convrec.agent.events import Fallback, Question, RecommendedItem, ToolRan
-from convrec.agent.llm.base import Completion
+from convrec.agent.llm.base import Completion, Meter
 from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
 from convrec.agent.session import Session
@@ -48,6 +48,8 @@ class Turn:
     timings: dict[str, float] = field(default_factory=dict)
     calls: list[Completion] = field(default_factory=list)
     llm_calls: int = 0
+    judging: Meter = field(default_factory=Meter)
+    """Cost of judging candidates: many short calls, counted apart from the others."""
     erased: bool = False
     """Something was erased in this turn: its own words, which name it, are not kept either."""
     learned: list[str] = field(default_factory=list)

@@ -63,6 +63,9 @@ class TurnSettings(Section):
 
     slate_size: int = Field(5, ge=1, le=20, description="items recommended per turn")
     rerank_top: int = Field(6, ge=0, le=50, description="candidates the LLM reranks; 0: never")
+    rerank_strategy: Literal["rerank", "select", "expand"] = Field(
+        "rerank", description="reorder the head; choose from it, then reorder; or add the model's own titles first"
+    )
     llm_budget_s: float = Field(
         25.0, gt=0, description="time the LLM may take in one turn, seconds; what does not fit is left to the rules"
     )

@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,6 +42,44 @@ class Completion:
     seconds: float
     finish_reason: str
     """"stop", or "length" when the token limit cut it off."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """What calls cost, counted by :func:`metered`. Tokens are 0 where the backend does not count."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+
+    def count(self, usage: Mapping[str, Any] | None) -> None:
+        with _COUNTING:
+            self.calls += 1
+            if usage:
+                self.prompt_tokens += int(usage["input_tokens"])
+                self.generated_tokens += int(usage["output_tokens"])
+
+
+_METER: ContextVar[Meter | None] = ContextVar("convrec_llm_meter", default=None)
+_COUNTING = threading.Lock()
+
+
+@contextmanager
+def metered() -> Iterator[Meter]:
+    """Counts the calls of :meth:`LLM.complete` and :meth:`LLM.yes_no` made inside, also by their own threads. Not to be
+    held across a ``yield`` of a generator: its caller's calls would count too."""
+    meter = Meter()
+    token = _METER.set(meter)
+    try:
+        yield meter
+    finally:
+        _METER.reset(token)
+
+
+def _count(usage: Mapping[str, Any] | None) -> None:
+    meter = _METER.get()
+    if meter is not None:
+        meter.count(usage)
 
 
 class LLM:
@@ -99,6 +139,7 @@ class LLM:
         start = time.perf_counter()
         answer = self._ready().invoke(list(messages), **kwargs)
         usage = answer.usage_metadata
+        _count(usage)
         completion = Completion(
             text=str(answer.text),
             prompt_tokens=usage["input_tokens"] if usage else 0,
@@ -178,7 +219,8 @@ class LLM:
                 if left is not None and left <= spent:
                     break
                 batch, start = prompts[at : at + self.concurrency], time.perf_counter()
-                margins = list(pool.map(lambda prompt, left=left: self._margin(prompt, left), batch))
+                asked = [pool.submit(copy_context().run, self._margin, prompt, left) for prompt in batch]
+                margins = [future.result() for future in asked]
                 spent = time.perf_counter() - start
                 if any(margin is None for margin in margins):
                     return None
@@ -229,6 +271,7 @@ class LLM:
             top_logprobs=TOP_LOGPROBS,
             timeout=self._limit(timeout_s),
         )
+        _count(answer.usage_metadata)
         content = (answer.response_metadata.get("logprobs") or {}).get("content")
         return margin(content[0].get("top_logprobs") or []) if content else None
 
