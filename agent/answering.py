@@ -147,7 +147,7 @@ class Answerer:
             yield from self._say(turn, " ".join(part for part in opening if part))
             return
         bus = Candidates(rows=self.catalogue.rows(None)[:0])
-        for event in self.executor.run(turn.plan, request, bus):
+        for event in self.executor.run(turn.plan, request, bus, reading.text):
             if isinstance(event, ToolRan):
                 turn.tools.append(event)
             elif isinstance(event, Fallback):

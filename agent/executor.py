@@ -45,7 +45,7 @@ class Toolbox:
             LookupTool(catalogue),
             FilterTool(catalogue),
             SimilarTool(content, index, pack),
-            SearchTool(embedder, index),
+            SearchTool(embedder, index, catalogue),
             RankTool(catalogue, content, pack=pack),
         )
 
@@ -57,20 +57,23 @@ class Executor:
     catalogue: Catalogue
     tools: Toolbox
 
-    def run(self, plan: Plan, request: Request, bus: Candidates) -> Iterator[Event]:
-        """Run the plan's tools in order; a tool that fails is reported and the turn goes on without it."""
+    def run(self, plan: Plan, request: Request, bus: Candidates, message: str = "") -> Iterator[Event]:
+        """Run the plan's tools in order; a tool that fails is reported and the turn goes on without it.
+
+        ``message``: the user's words; the search sets aside what copies them.
+        """
         allowed = np.ones(self.catalogue.size, dtype=np.bool_)
         allowed[list(request.excluded)] = False
         bus.rows = np.flatnonzero(allowed).astype(np.int32)
         for call in plan.calls:
             if call.tool in ("filter", "similar", "search", "rank"):
-                yield from self._step(call, request, bus)
+                yield from self._step(call, request, bus, message)
         if bus.ranked is None:
-            yield from self._step(ToolCall(tool="rank"), request, bus)
+            yield from self._step(ToolCall(tool="rank"), request, bus, message)
 
-    def _step(self, call: ToolCall, request: Request, bus: Candidates) -> Iterator[Event]:
+    def _step(self, call: ToolCall, request: Request, bus: Candidates, message: str) -> Iterator[Event]:
         before, started = len(bus.rows), time.perf_counter()
-        action, summary = self._bind(call, request, bus)
+        action, summary = self._bind(call, request, bus, message)
         try:
             action()
         except ToolError as error:
@@ -85,7 +88,9 @@ class Executor:
             text += f"; nothing fits all of it, let go of: {join([c.label for c in bus.relaxed])}"
         yield ToolRan(call.tool, text, before, len(bus.rows), time.perf_counter() - started)
 
-    def _bind(self, call: ToolCall, request: Request, bus: Candidates) -> tuple[Callable[[], object], str]:
+    def _bind(
+        self, call: ToolCall, request: Request, bus: Candidates, message: str
+    ) -> tuple[Callable[[], object], str]:
         """The call with its arguments, and what it does in words."""
         match call.tool:
             case "filter":
@@ -95,7 +100,7 @@ class Executor:
                 labels = join([item.label for item in self.catalogue.items(request.references)])
                 return lambda: self.tools.similar(bus, request.references), f"like {labels}"
             case "search":
-                return lambda: self.tools.search(bus, call.query), f"search “{call.query}”"
+                return lambda: self.tools.search(bus, call.query, message), f"search “{call.query}”"
             case _:
                 return (
                     lambda: self.tools.rank(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from convrec.core.items import FieldValue
+from convrec.tools.echoes import saturated
 from convrec.tools.schema import FieldSpec, FieldType, Role, Schema
 
 MAX_WORDS = 100
@@ -51,5 +52,5 @@ def _phrase(spec: FieldSpec, value: FieldValue) -> str:
     else:
         return ""
     if not said or spec.role is Role.DESCRIPTION:
-        return said
+        return saturated(said)
     return f"{spec.spoken[:1].upper()}{spec.spoken[1:]}: {said}"

@@ -18,11 +18,15 @@ from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.collaborative import PackExpert
 from convrec.tools.content import ContentModel
+from convrec.tools.describing import search_text
+from convrec.tools.echoes import without_echoes
 from convrec.tools.item_index import ItemIndex
 from convrec.tools.predicates import Condition
 from convrec.tools.schema import Role
 from pydantic import BaseModel, ConfigDict, Field
 
+ECHOES_LOOKED_FOR = 50
+"""Best found items whose descriptions are compared with the request; nothing below reaches a list."""
 MAX_RELAXED_TOGETHER = 3
 """Combinations of conditions tried when no single one is enough; beyond that the answer is "nothing fits"."""
 
@@ -123,12 +127,19 @@ class SimilarTool:
 
 @dataclass(slots=True)
 class SearchTool:
-    """Semantic search: cosine of the query's embedding with every item's text."""
+    """Semantic search: cosine of the query's embedding with every item's text.
+
+    Where a description of one of the best copies the request word for word, that sentence is left out and the item
+    scored anew (:mod:`convrec.tools.echoes`).
+    """
 
     embedder: Embedder | None
     index: ItemIndex | None
+    catalogue: Catalogue | None = None
+    """For the descriptions; without it no echo is looked for."""
 
-    def __call__(self, bus: Candidates, query: str) -> None:
+    def __call__(self, bus: Candidates, query: str, message: str = "") -> None:
+        """``message``: the request that ``query`` was taken from."""
         if self.embedder is None or self.index is None:
             raise ToolFailed("semantic search is off: no embedding index of this catalogue. Run: convrec setup")
         if not query.strip():
@@ -137,7 +148,33 @@ class SearchTool:
             vector = self.embedder.embed([query])[0]
         except ModelError as error:
             raise ToolFailed(f"semantic search failed: {error}") from error
-        bus.add_scores("search", self.index.scores(vector))
+        scores = self.index.scores(vector)
+        bus.add_scores("search", self._less_echoes(bus, scores, vector, query, message))
+
+    def _less_echoes(
+        self, bus: Candidates, scores: FloatArray, vector: FloatArray, query: str, message: str
+    ) -> FloatArray:
+        spec = self.catalogue.schema.by_role(Role.DESCRIPTION) if self.catalogue is not None else None
+        if spec is None or self.catalogue is None or self.embedder is None or not message or not len(bus.rows):
+            return scores
+        within = scores[bus.rows]
+        best = bus.rows[np.argsort(-within, kind="stable")[:ECHOES_LOOKED_FOR]]
+        texts, rows = [], []
+        for item in self.catalogue.items(best):
+            said = item.text(spec.name) or ""
+            kept = without_echoes(said, message, query)
+            if kept != said:
+                rows.append(item.row)
+                texts.append(search_text(item.title, {**item.fields, spec.name: kept or None}, self.catalogue.schema))
+        if not rows:
+            return scores
+        try:
+            anew = self.embedder.embed(texts) @ vector
+        except ModelError as error:
+            raise ToolFailed(f"semantic search failed: {error}") from error
+        scores = scores.copy()
+        scores[rows] = np.minimum(scores[rows], anew)
+        return scores
 
 
 class RankConfig(BaseModel):
