@@ -18,7 +18,7 @@ from convrec.core.errors import CatalogueError, ImportRejected, MissingExtraErro
 from convrec.core.items import FieldValue
 from convrec.core.settings import Settings, load_settings
 from convrec.core.text import fold
-from convrec.tools import demo, predicates
+from convrec.tools import catalogue_names, demo, predicates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.catalogue_build import CatalogueBuilder, Record, title_names
 from convrec.tools.catalogue_file import FILE, MANIFEST, Source, read_manifest
@@ -263,7 +263,9 @@ def test_title_names() -> None:
     assert dict(title_names("Alien - Director's Cut"))["alien"] == 0.8
 
 
-def test_find_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [0, catalogue_names.IN_MEMORY])
+def test_find_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(catalogue_names, "IN_MEMORY", held)
     catalogue = build(
         tmp_path / "names",
         [

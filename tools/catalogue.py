@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import duckdb
 import numpy as np
@@ -19,6 +19,7 @@ from convrec.core.errors import CatalogueError
 from convrec.core.items import FieldValue, FloatArray, Item, RowArray
 from convrec.core.recent import Recent
 from convrec.tools.catalogue_file import Manifest, attach, damaged, manifest_in
+from convrec.tools.catalogue_names import NameHit, Names
 from convrec.tools.catalogue_sql import column, compile_sql, tag_table, utf8
 from convrec.tools.predicates import Expr, check
 from convrec.tools.schema import FieldSpec, FieldType, Role
@@ -26,26 +27,9 @@ from convrec.tools.schema import FieldSpec, FieldType, Role
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+__all__ = ["Catalogue", "NameHit", "TagMatrix"]
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class NameHit:
-    """A folded name that the catalogue knows.
-
-    ``strength``: 1.0 full title, alias or value; .9 a title without its leading article; .8 the part of a title before
-    ":" or " - ".
-    """
-
-    norm: str
-    kind: Literal["title", "value"]
-    row: int | None
-    """For a title: the item's row."""
-    field: str | None
-    """For a value: the field it belongs to, e.g. "directors"."""
-    value: str | None
-    """The catalogue's spelling: the item's title (or alias), or the field's value."""
-    strength: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +149,8 @@ class Catalogue:
         return [found.get(item_id) for item_id in item_ids]
 
     def find_names(self, norms: Sequence[str]) -> list[NameHit]:
-        """Titles, aliases and values whose folded form (``core.text.fold``) is one of ``norms``; one query.
+        """Titles, aliases and values whose folded form (``core.text.fold``) is one of ``norms``; in
+        memory, or by one query where there are too many names to hold.
 
         Strongest first, then by name, titles before values, by row. At most one hit per norm and item, or norm and
         field's value.
@@ -173,13 +158,8 @@ class Catalogue:
         wanted = {norm for norm in norms if norm and utf8(norm)}
         if not wanted:
             return []
-        found = self._run(
-            "SELECT norm, kind, row, field, value, strength FROM cat.names WHERE key IN "
-            "(SELECT md5_number_lower(norm) FROM (SELECT unnest(?::VARCHAR[]) AS norm)) "
-            "ORDER BY strength DESC, norm, kind, row, field, value",
-            [sorted(wanted)],
-        ).fetchall()
-        return [NameHit(*hit) for hit in found if hit[0] in wanted]  # two norms may share a key
+        names = self._cached("names", "", lambda: Names(lambda sql, params: self._run(sql, params).fetchall()))
+        return names.find(wanted)
 
     def title_norms(self) -> tuple[list[str], RowArray]:
         """Folded full titles and aliases, and the row of each; by row. For fuzzy matching."""
