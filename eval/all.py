@@ -69,7 +69,7 @@ class Asked:
 
 def parts(asked: Asked) -> list[Part]:
     """All parts, in order."""
-    return [*_items(asked), *_users(asked), *_scenarios(asked), *_suites(asked)]
+    return [*_items(asked), *_users(asked), *_scenarios(asked), *_suites(asked), *_memory(asked)]
 
 
 def run_parts(
@@ -153,6 +153,12 @@ def _scenarios(asked: Asked) -> list[Part]:
 def _suites(asked: Asked) -> list[Part]:
     small = ("--small",) if asked.quick else ()
     return [Part(f"suite-{name}", f"Suite: {name}", ("suite", name, *asked.of_agent, *small)) for name in SUITES]
+
+
+def _memory(asked: Asked) -> list[Part]:
+    """Of the rules, in this process: an agent elsewhere lets nobody look into its memory."""
+    check = ("--check", "conditional") if asked.quick else ()
+    return [Part("memory", "Memory", ("memory", "--seed", str(asked.seed), *check))]
 
 
 def _write(out: Path, done: Sequence[Done]) -> None:

@@ -33,7 +33,13 @@ class TestParts:
     def test_every_protocol_and_every_kind(self) -> None:
         names = [part.name for part in parts(Asked())]
         wanted = {f"items-redial-{protocol}" for protocol in ("novel", "full", "cikm", "unicrs")}
-        assert wanted | {"items-inspired-cikm", "items-inspired-unicrs", "scenarios", "suite-injection"} <= set(names)
+        assert wanted | {
+            "items-inspired-cikm",
+            "items-inspired-unicrs",
+            "scenarios",
+            "suite-injection",
+            "memory",
+        } <= set(names)
         assert any(name.startswith("users-") for name in names)
         assert len(names) == len(set(names))
 

@@ -6,7 +6,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,10 @@ from convrec.core.errors import MemoryStoreError
 from convrec.core.items import FloatArray
 from convrec.memory import chroma_files
 from convrec.memory.chroma_store import ChromaStore
+from convrec.memory.preferences import PreferenceMemory
+from convrec.memory.records import NewPreference
 from convrec.memory.store import StoredRecord
+from convrec.memory.stored import words
 
 DIMENSION = 16
 SECRET = "UNSPEAKABLE"
@@ -57,6 +63,14 @@ def holding(folder: Path, vector: FloatArray) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+class Dense(HashingEmbedder):
+    """Vectors without zeros, which could not be told from any other bytes of a file."""
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        vectors = [units(1, zlib.crc32(text.encode())) for text in texts]
+        return np.concatenate(vectors) if vectors else np.zeros((0, DIMENSION), dtype=np.float32)
+
+
 class TestErasing:
     @pytest.mark.parametrize("others", [0, 1, 2, 3])
     def test_what_is_deleted_is_in_no_file(self, tmp_path: Path, others: int) -> None:
@@ -92,6 +106,36 @@ class TestErasing:
         store.put("ann", [record("new")], vectors[:1])
         assert [r.id for r, _ in store.query("ann", vectors[0], 3)] == ["new"]
         store.close()
+
+    @pytest.mark.parametrize("whole_user", [False, True])
+    def test_a_forgotten_preference_is_in_no_file(self, tmp_path: Path, whole_user: bool) -> None:
+        """Its words, what it said before a correction, what it superseded, its sources, and its line in the profile."""
+        embedder = Dense(DIMENSION)
+        memory = PreferenceMemory(opened(tmp_path), embedder)
+        test = {"field": "genres", "op": "any", "values": [SECRET]}
+        condition = {"expr": test, "label": SECRET, "slot": "genres", "said": SECRET}
+        told: dict[str, Any] = {"kind": "standing", "subject": f"genres={SECRET}", "payload": {"condition": condition}}
+        liked = NewPreference(polarity="wanted", text=f"always: {SECRET}", said=f"{SECRET}, please", **told)
+        denied = NewPreference(polarity="unwanted", text=f"not {SECRET}", said=f"no {SECRET}", source_turn=3, **told)
+        memory.add("bob", NewPreference(kind="note", polarity="neutral", subject="n", text="has a dog"))
+        memory.add("ann", NewPreference(kind="note", polarity="neutral", subject="n", text="has a cat"))
+        for new in (liked, denied, denied):
+            kept = memory.add("ann", new)
+        memory.edit("ann", kept.id, text=f"never {SECRET}", payload={"condition": condition})
+        assert len(memory.refresh_profile("ann").rules) == 1
+        vector = embedder.embed([words(memory.get("ann", kept.id))])[0]
+        assert holding(tmp_path, vector)  # else the search below proves nothing
+        if whole_user:
+            assert memory.forget_all("ann") == 3
+        else:
+            memory.forget("ann", kept.id)
+            assert [p.text for p in memory.list("ann", include_superseded=True)] == ["has a cat"]
+        assert holding(tmp_path, vector) == []
+        memory.close()
+        assert holding(tmp_path, vector) == []
+        again = PreferenceMemory(opened(tmp_path), embedder)
+        assert [p.text for p in again.list("bob")] == ["has a dog"]
+        again.close()
 
     def test_what_is_replaced_leaves_with_the_next_deletion(self, tmp_path: Path) -> None:
         vectors = units(3)
@@ -207,7 +251,10 @@ import numpy as np, socket, time
 from pathlib import Path
 from convrec.core.embedding import HashingEmbedder
 from convrec.memory.chroma_store import ChromaStore
+from convrec.memory.preferences import PreferenceMemory
+from convrec.memory.records import NewPreference
 from convrec.memory.store import StoredRecord
+from convrec.memory.stored import words
 store = ChromaStore(Path("memory"), HashingEmbedder(16))
 vector = np.eye(1, 16, dtype=np.float32)
 store.put("ann", [StoredRecord("a", {})], vector)
