@@ -19,15 +19,24 @@ from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Tes
 Reader = Callable[[str], list[Condition]]
 """The conditions of a lower-case text."""
 
-_OPENING = r"^\W*(?:(?:and|but|also|oh|ok(?:ay)?|so|please|yes|no)\W+)*"
+_OPENING = (
+    r"^\W*(?:(?:and|but|also|oh|ok(?:ay)?|so|please|yes|no|from now on|in general|"
+    r"(?:remember|note|know|keep in mind)(?: that)?)\W+)*"
+)
 _ABOUT = r"(?:as for|for|when it comes to|if it comes to|in the case of|in case of|regarding|if it(?:'s| is))"
 _ORDER = r"(?:please\s+)?(?:always|never|only|nothing|none|no|not|at (?:most|least)|make|keep|stick|use|(?:i|we|you)\b)"
-_BEFORE = re.compile(rf"{_OPENING}(?:{_ABOUT}|with|among)\s+(?P<what>(?:[\w'-]+,?\s+){{1,6}}?)(?={_ORDER})")
+_NOUN = (
+    r"(?!(?:i|we|you|he|she|it|they|my|is|are|am|love|like|hate|enjoy|prefer|stand|want|can|do|will|would|please|"
+    r"always|never|only|no|not|nothing)\b|\w+n't\b)[\w'-]+"
+)
+_GENERIC = re.compile(rf"{_OPENING}(?:as for|regarding|in the case of)\b")
+"""A rule without a word for always: as for westerns, I only want ones from before 1970."""
+_BEFORE = re.compile(rf"{_OPENING}(?P<said>(?:{_ABOUT}|with|among)\s+(?P<what>(?:[\w'-]+,?\s+){{1,6}}?))(?={_ORDER})")
 """For thrillers always at most 110 minutes."""
-_BEHIND = re.compile(rf"(?<!\bgo )(?<!\blook )(?<!\bask )\b{_ABOUT}\s+(?P<what>(?:[\w'-]+\s*){{1,5}})\W*$")
+_BEHIND = re.compile(rf"(?<!\bgo )(?<!\blook )(?<!\bask )\b(?P<said>{_ABOUT}\s+(?P<what>(?:[\w'-]+\s*){{1,5}}))\W*$")
 """Never over 110 minutes for thrillers."""
 _SUBJECT = re.compile(
-    rf"{_OPENING}(?P<what>(?:[\w'-]+\s+){{0,3}}[\w'-]+)\s*:?\s+"
+    rf"{_OPENING}(?P<said>(?P<what>(?:{_NOUN}\s+){{0,3}}{_NOUN}))\s*:?\s+"
     r"(?=(?:(?:should|must|have to|has to|need to|may|can)\s+)?(?:always|never)\b(?!\W*$|\s*,))"
 )
 """Horror films always from 2000 or later."""
@@ -59,7 +68,8 @@ def bound(clause: Clause, read: Reader, category: str) -> Clause:
     if scope.words and not (scope.facets or scope.unless):  # "when i ask for a thriller": a condition already
         facets = _facets(read(scope.words), category, scope.words)
         return replace(clause, scope=_with(scope, facets)) if facets else clause
-    if not clause.standing or not scope.empty:
+    generic = not clause.today and _GENERIC.match(clause.body) is not None
+    if not (clause.standing or generic) or not scope.empty:
         return clause
     for pattern in (_BEFORE, _BEHIND, _SUBJECT):
         match = pattern.search(clause.body)
@@ -68,8 +78,8 @@ def bound(clause: Clause, read: Reader, category: str) -> Clause:
         facets = _facets(read(match["what"]), category, match["what"])
         body = clause.body[: match.start()] + " " * (match.end() - match.start()) + clause.body[match.end() :]
         if facets and read(body):  # else what is named is what is wished: "horror films always, please"
-            words = match[0].strip(" ,.!?;:")
-            return replace(clause, scope=_with(Scope(words=words[:200]), facets), body=body)
+            words = match["said"].strip(" ,.!?;:")
+            return replace(clause, scope=_with(Scope(words=words[:200]), facets), body=body, standing=True)
     return clause
 
 

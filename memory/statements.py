@@ -167,7 +167,9 @@ _REGION_END = re.compile(
     r"\b(?:always|never|only|nothing|no|please)\b"
 )
 _LEADING = re.compile(
-    r"^\W*(?:when|whenever|if|while|unless|except|on|at|in|for|with|during|after|before|around|over)\b", re.IGNORECASE
+    r"^\W*(?:as for|regarding|when|whenever|if|while|unless|except|on|at|in|for|with|during|after|before|around|"
+    r"over)\b",
+    re.IGNORECASE,
 )
 
 
