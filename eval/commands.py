@@ -13,6 +13,7 @@ from convrec.eval.commands_interactions import interactions
 from convrec.eval.commands_memory import memory
 from convrec.eval.commands_reflection import reflection
 from convrec.eval.commands_requests import requests_command
+from convrec.eval.commands_rerank import rerank
 from convrec.eval.commands_runs import compare_runs, run_all
 from convrec.eval.commands_users import users
 from convrec.eval.item_run import run_items
@@ -33,6 +34,7 @@ app.command("memory")(memory)
 app.command("users")(users)
 app.command("requests")(requests_command)
 app.command("reflection")(reflection)
+app.command("rerank")(rerank)
 app.command("compare")(compare_runs)
 app.command("all")(run_all)
 
