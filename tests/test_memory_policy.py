@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from convrec.agent.memory_erasing import ERASED, HistoryEraser, scrubbed
 from convrec.agent.remember import Listener
+from convrec.agent.superseding import rivals
 from convrec.core.embedding import HashingEmbedder
 from convrec.core.errors import RequestError
 from convrec.memory import confidence
@@ -69,6 +70,12 @@ def hear(catalogue: Catalogue, understander: Understander) -> Any:
         return listener.statements(understander.read(text, Focus()), "s", 1, WEDNESDAY)
 
     return hear
+
+
+@pytest.fixture(scope="module")
+def hear_at(catalogue: Catalogue, understander: Understander) -> Any:
+    listener = Listener(catalogue, understander.reader)
+    return lambda text, session: listener.statements(understander.read(text, Focus()), session, 1, WEDNESDAY)
 
 
 def new(text: str, subject: str, **more: Any) -> NewPreference:
@@ -441,3 +448,151 @@ class TestErasing:
         with pytest.raises(RequestError, match="busy"):
             memory.forget("ann", kept.id)
         assert memory.list("ann") == [kept]
+
+
+class TestNewestWins:
+    @pytest.mark.parametrize(
+        ("old", "new_", "kept"),
+        [
+            ("Always rated PG or lower.", "From now on always rated R.", ["always: rated R"]),
+            ("Always rated R.", "From now on always rated PG or lower.", ["always: rated PG or milder"]),
+            ("Never anything rated R.", "From now on always rated R.", ["always: rated R"]),
+            ("Always rated PG-13.", "Never anything rated PG-13 or R.", ["always: not rated PG-13 or R or NC-17"]),
+            ("Always films under 90 minutes.", "From now on always over 120 minutes.", ["always: over 120 minutes"]),
+            ("Always from the 1980s.", "From now on always from 2000 or later.", ["always: from 2000 or later"]),
+            ("Always French films.", "From now on always Japanese films.", ["always: Japanese"]),
+            ("I love musicals.", "I hate musicals now.", ["not musical"]),
+            ("I like westerns.", "I no longer like westerns.", ["not western"]),
+            ("I like westerns.", "I'm so tired of westerns.", ["not western"]),
+            ("I can't stand horror.", "I've come to love horror.", ["likes: horror"]),
+            ("Never horror.", "Now I love horror.", ["likes: horror"]),
+            (
+                "For thrillers at most 110 minutes, always.", "When I ask for a thriller, always at most 90 minutes.",
+                ["always: at most 90 minutes (when i ask for a thriller)"],
+            ),
+            (
+                "In horror always from before 1980.", "If I want a horror film, always from 2000 or later.",
+                ["always: from 2000 or later (if i want a horror film)"],
+            ),
+            ("Always horror films.", "Never anything over 2 hours.", ["always: at most 120 minutes", "always: horror"]),
+        ],
+    )  # fmt: skip
+    def test_of_two_conversations(
+        self, hear_at: Any, memory: PreferenceMemory, clock: Clock, old: str, new_: str, kept: list[str]
+    ) -> None:
+        """Each said in the first turn of a conversation of its own, so that the turn's number tells nothing."""
+        for session, text in (("s1", old), ("s2", new_)):
+            clock.now += timedelta(days=1)
+            for one in hear_at(text, session):
+                memory.add("ann", one, supersedes=rivals(one, memory.list("ann")))
+        assert sorted(p.text for p in memory.list("ann")) == kept
+
+    def test_two_of_one_message_stand_together(self, hear_at: Any, memory: PreferenceMemory) -> None:
+        for one in hear_at("Always comedies and always rated PG.", "s1"):
+            memory.add("ann", one, supersedes=rivals(one, memory.list("ann")))
+        assert len(memory.list("ann")) == 2
+
+    @pytest.mark.parametrize("text", ["I'd love a musical now.", "I'd like a musical.", "No musicals now."])
+    def test_a_wish_of_the_moment_changes_nothing(self, hear: Any, text: str) -> None:
+        assert hear(text) == []
+
+    def test_records_of_another_version_are_no_rivals(self, hear: Any) -> None:
+        one = next(iter(hear("Always rated R.")))
+        odd = Preference(**new("x", "certificate=PG", payload={"condition": {"slot": "certificate"}}).model_dump(),
+                         user="ann")  # fmt: skip
+        assert rivals(one, [odd]) == []
+
+
+class TestForWhatIsAskedFor:
+    """Instructions with a category, an origin or a person as their condition."""
+
+    @pytest.mark.parametrize(
+        ("text", "facets"),
+        [
+            ("For horror films always from 2000 or later.", ("asked:genres=Horror",)),
+            ("For horror, I always want films from 2000 or later.", ("asked:genres=Horror",)),
+            ("When I ask for horror, only films from 2000 or later.", ("asked:genres=Horror",)),
+            ("When it comes to horror, only films from 2000 or later.", ("asked:genres=Horror",)),
+            ("Please remember that for horror I always want films from 2000 or later.", ("asked:genres=Horror",)),
+            ("As for horror, I only want films from 2000 or later.", ("asked:genres=Horror",)),
+            ("Horror films always from 2000 or later.", ("asked:genres=Horror",)),
+            ("Horror: always from 2000 or later.", ("asked:genres=Horror",)),
+            ("Always from 2000 or later for horror films.", ("asked:genres=Horror",)),
+            ("For horror and thrillers always from 2000 or later.", ("asked:genres=Horror", "asked:genres=Thriller")),
+            ("For romantic comedies always from 2000 or later.", ("asked:genres=Comedy&genres=Romance",)),
+            ("If I ask for French films, always from 2000 or later.", ("asked:origin=French",)),
+            ("For Tom Hanks films always from 2000 or later.", ("asked:person:tom hanks",)),
+            ("For me always films from 2000 or later.", ()),
+            ("Always films from 2000 or later for me.", ()),
+            ("I can't stand old stuff: always from 2000 or later.", ()),
+            ("On weekdays always films from 2000 or later.", ("day:weekday",)),
+        ],
+    )
+    def test_written(self, hear: Any, text: str, facets: tuple[str, ...]) -> None:
+        assert [(p.subject, p.scope.facets) for p in hear(text)] == [("year", facets)]
+
+    def test_what_is_wished_is_no_condition(self, hear: Any) -> None:
+        assert [(p.subject, p.scope.empty) for p in hear("Always horror films, please.")] == [("genres=Horror", True)]
+        english = hear("I can't stand subtitles: always films in English, please.")
+        assert [(p.subject, p.scope.empty) for p in english] == [("origin=English", True)]
+
+    @pytest.mark.parametrize(
+        ("told", "applies_to", "unrelated"),
+        [
+            ("For horror films always from 2000 or later.", "A scary movie, please.", "Something by Akira Kurosawa."),
+            ("For thrillers always at most 110 minutes.", "A thriller, please.", "A biopic, please."),
+            ("For romantic comedies always from before 1990.", "A romantic comedy, please.", "A comedy, please."),
+            ("For Tom Hanks films always from before 2000.", "Something with Tom Hanks.", "A drama, please."),
+            ("When I ask for French films, always from the 1960s.", "A French film, please.", "An Italian film."),
+        ],
+    )
+    def test_applied_only_then(self, told: str, applies_to: str, unrelated: str) -> None:
+        agent = make_agent()
+        ask(agent, told, session="s1")
+        other = ask(agent, unrelated, session="s2")
+        assert other.applied_preferences == ()
+        assert other.items == ask(make_agent(), unrelated).items
+        met = ask(agent, applies_to, session="s3")
+        assert met.items
+        assert len(met.applied_preferences) == 1
+        assert set(met.conditions) > set(ask(make_agent(), applies_to).conditions)
+
+    def test_it_holds_while_the_request_goes_on(self) -> None:
+        agent = make_agent()
+        ask(agent, "For thrillers always at most 110 minutes.", session="s1")
+        ask(agent, "A thriller, please.", session="s2")
+        result = ask(agent, "Something newer, please.", session="s2")
+        assert "at most 110 minutes" in result.conditions
+
+    def test_edited(self) -> None:
+        agent = make_agent()
+        ask(agent, "For thrillers always at most 110 minutes.")
+        one = agent.preferences.list("ann")[0]
+        agent.preferences.edit("ann", one.id, text="For westerns always at most 90 minutes.")
+        assert ask(agent, "A thriller, please.", session="s2").applied_preferences == ()
+        assert "at most 90 minutes" in ask(agent, "A western, please.", session="s3").conditions
+
+
+class TestSaidNow:
+    def test_the_same_field_only(self) -> None:
+        """A country asked for leaves a language in force; a language takes its place."""
+        agent = make_agent()
+        ask(agent, "Always only films in English.", session="s1")
+        assert "in English" in ask(agent, "Something from Italy?", session="s2").conditions
+        assert "in English" not in ask(agent, "Anything French?", session="s3").conditions
+
+    def test_relative_wishes_stay_within_what_always_holds(self) -> None:
+        agent = make_agent()
+        ask(agent, "Always only films from 2000 or later.", session="s1")
+        ask(agent, "A film from the 1970s, please.", session="s2")
+        newer = ask(agent, "Something newer, please.", session="s2")
+        assert newer.items
+        assert all(item.year >= 2000 for item in newer.items)
+        assert any(item.year < 2000 for item in ask(agent, "A film from the 1950s.", session="s3").items)
+
+    def test_what_lifts_a_denial_does_so_at_once(self) -> None:
+        agent = make_agent()
+        ask(agent, "Never anything rated R.", session="s1")
+        result = ask(agent, "From now on always rated R.", session="s2")
+        assert result.applied_preferences == ()
+        assert result.items
