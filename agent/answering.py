@@ -67,6 +67,7 @@ class Answerer:
         if text:
             piece = text if not turn.text else f"{'' if turn.text.endswith(chr(10)) else ' '}{text}"
             turn.text += piece
+            turn.timings.setdefault("first_token", time.perf_counter() - turn.started)
             yield Token(piece)
 
     def _look_up(self, turn: Turn) -> Iterator[Event]:
@@ -339,6 +340,7 @@ class Answerer:
                         turn.text += said
                         yield Token(said)
                         continue
+                    turn.remark_kept, turn.remark_dropped = len(piece.kept), len(piece.dropped)
                     if piece.completion is not None:
                         turn.calls.append(piece.completion)
                     if piece.dropped:

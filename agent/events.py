@@ -116,9 +116,10 @@ class TurnResult:
     fallbacks: tuple[Fallback, ...] = ()
     tools: tuple[ToolRan, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage; "total" and "first_event" among them."""
+    """Seconds by stage; among them, from the start: "first_event", "first_token", "total"."""
     llm: dict[str, int] = field(default_factory=dict)
-    """calls; judging_calls (one per candidate and prior of the rerank); prompt_tokens, generated_tokens (of all)."""
+    """calls; judging_calls (one per candidate and prior of the rerank); prompt_tokens, generated_tokens (of all);
+    sentences of the model's remark, sentences_verified."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

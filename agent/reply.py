@@ -28,7 +28,7 @@ MOST_NAMED = 12
 class Remark:
     """What came of asking the LLM for a remark."""
 
-    text: str = ""
+    kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     completion: Completion | None = None
 
@@ -148,5 +148,5 @@ def llm_remark(
     # A sentence cut off by the token limit has no end and is not said.
     if buffer.strip().endswith((".", "!", "?")):
         yield from judge(sentences(buffer))
-    remark.text, remark.dropped = " ".join(kept), tuple(dropped)
+    remark.kept, remark.dropped = tuple(kept), tuple(dropped)
     yield remark

@@ -124,6 +124,8 @@ class Agent:
         reading = self.answerer.asker.answered(reading, session, lambda said: self.understander.read(said, focus))
         understood = time.perf_counter()
         yield self._understood(reading)
+        if reading.rejects:
+            add_new(session.rejected, session.slate)
 
         unread: MemoryStoreError | None = None
         try:
@@ -266,6 +268,8 @@ class Agent:
             llm={
                 "calls": turn.llm_calls,
                 "judging_calls": turn.judging.calls,
+                "sentences": turn.remark_kept + turn.remark_dropped,
+                "sentences_verified": turn.remark_kept,
                 "prompt_tokens": sum(c.prompt_tokens for c in turn.calls) + turn.judging.prompt_tokens,
                 "generated_tokens": sum(c.generated_tokens for c in turn.calls) + turn.judging.generated_tokens,
             },

@@ -50,6 +50,9 @@ class Turn:
     llm_calls: int = 0
     judging: Meter = field(default_factory=Meter)
     """Cost of judging candidates: many short calls, counted apart from the others."""
+    remark_kept: int = 0
+    remark_dropped: int = 0
+    """Sentences of the model's remark that were held against the records and passed, or did not."""
     erased: bool = False
     """Something was erased in this turn: its own words, which name it, are not kept either."""
     learned: list[str] = field(default_factory=list)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from convrec.agent.build import open_embedder
 from convrec.core.pull import path as model_path
+from convrec.core.settings import Tier
 from convrec.eval.bench import bench_rank
 from convrec.eval.bench_api import bench_api, own_server
 from convrec.eval.bench_memory import as_json, as_text, bench_memory
+from convrec.eval.bench_turn import as_text as turn_text
+from convrec.eval.bench_turn import bench_turn, open_benched
+from convrec.eval.commands_shared import bar
 from convrec.memory.embedders import NAME as ENCODER
 from rich.console import Console
 from rich.progress import Progress
@@ -90,6 +95,24 @@ def api(
             typer.echo(f"memory {found.rss_first:,.0f} MiB, at the end {found.rss_last:,.0f} MiB")
     if found.errors:
         raise typer.Exit(1)
+
+
+@app.command("turn")
+def turn(
+    ctx: typer.Context,
+    tier: Annotated[Literal["none", "embedded", "served"], typer.Option(help="which model answers")] = "none",
+    rerank: Annotated[int | None, typer.Option(min=0, max=50, help="candidates reranked; as set by default")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="how often the list of turns is run")] = 1,
+    json_output: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
+) -> None:
+    """What a turn costs, warm: seconds by stage, calls, tokens; and how much of what the model says verifies."""
+    asked: Tier = tier
+    with (
+        closing(open_benched(ctx.obj.settings, asked, rerank=rerank)) as agent,
+        bar(Console(stderr=True), "turns") as tick,
+    ):
+        found = bench_turn(agent, repeats=repeats, progress=tick)
+    typer.echo(json.dumps(found, indent=2) if json_output else turn_text(found))
 
 
 @app.command("memory")
