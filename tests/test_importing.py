@@ -359,7 +359,7 @@ def test_another_domain_by_schema(tmp_path: Path) -> None:
 
 def test_search_text_is_short() -> None:
     cast = tuple(f"Actor {n}" for n in range(50))
-    fields: dict[str, FieldValue] = {"year": 1999, "plot": "word " * 500, "cast": cast}
+    fields: dict[str, FieldValue] = {"year": 1999, "plot": " ".join(f"word{n}" for n in range(500)), "cast": cast}
     text = search_text("Title", fields, FILM_SCHEMA)
     assert len(text.split()) == 100
     assert "Actor 4" in text

@@ -11,7 +11,6 @@ from collections import Counter
 from difflib import SequenceMatcher
 
 from convrec.core.text import fold
-from convrec.tools.lexicon import FUNCTION_WORDS
 
 MOST_REPEATS = 2
 """Times a content word of a description counts."""
@@ -19,6 +18,13 @@ ECHO_WORDS = 5
 """Words in a row, taken from the request, that are no chance: "about a family and revenge"."""
 ECHO_COVERS = 0.6
 """Share of what is searched for that the copied words must hold; else they are a common phrase ("in a big city")."""
+_WORDS = (
+    "a an and are as at be been but by can for from had has have he her him his i if in into is it its my no not of on "
+    "one or our out over she so than that the their them then they this to up was we were what when where which while "
+    "who will with you your"
+)
+_CLOSED_CLASS = frozenset(_WORDS.split())
+"""Words without content, which any text repeats. (The function words of the reading rules hold "family" too.)"""
 _SENTENCE = re.compile(r"(?<=[.!?;:\n])\s+")
 
 
@@ -35,7 +41,7 @@ def saturated(text: str) -> str:
         for word in sentence.split():
             key = fold(word)
             counts[key] += 1
-            if counts[key] <= MOST_REPEATS or key in FUNCTION_WORDS:
+            if counts[key] <= MOST_REPEATS or key in _CLOSED_CLASS:
                 out.append(word)
     return " ".join(out)
 

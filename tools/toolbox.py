@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from convrec.core.embedding import Embedder
 from convrec.core.errors import ModelError, ToolFailed, ToolRetry
-from convrec.core.items import BoolArray, FloatArray, Item, ItemList
+from convrec.core.items import BoolArray, FloatArray, Item, ItemList, RowArray
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.collaborative import PackExpert
@@ -25,6 +25,8 @@ from convrec.tools.predicates import Condition
 from convrec.tools.schema import Role
 from pydantic import BaseModel, ConfigDict, Field
 
+VARIED, VARIED_AMONG = 20, 60
+"""Places that are spread out, the longest list there is, and the items they are taken from."""
 ECHOES_LOOKED_FOR = 50
 """Best found items whose descriptions are compared with the request; nothing below reaches a list."""
 MAX_RELAXED_TOGETHER = 3
@@ -197,6 +199,8 @@ class RankConfig(BaseModel):
     quality: float = Field(0.35, ge=0)
     disliked: float = Field(0.5, ge=0)
     """Subtracted: similarity to what the user disliked."""
+    variety: float = Field(0.15, ge=0)
+    """Subtracted per place: overlap with what stands above, where a list has nothing but the profile to go by."""
     undocumented: float = Field(0.6, ge=0)
     """Fame and quality count this much more when there is nothing else to go by."""
     pack_neighbours: float = Field(0.6, ge=0)
@@ -248,8 +252,36 @@ class RankTool:
             total += boost * (config.fame * self.content.fame()[rows] + config.quality * self.content.quality()[rows])
             if self.pack is not None:
                 total += self._by_pack(self.pack, bus, liked, words)
+            if (liked or disliked) and not evidence:
+                total = self._varied(rows, total)
         bus.ranked = ItemList.from_scores(rows, total)
         return bus.ranked
+
+    def _varied(self, rows: RowArray, total: FloatArray) -> FloatArray:
+        """The same scores with the head spread out: maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998)
+        over the categories, so that likings do not narrow every list to one kind. Float32 (len(rows),)."""
+        spec = self.catalogue.schema.by_role(Role.CATEGORY)
+        if spec is None or self.config.variety == 0:
+            return total
+        pool = np.argsort(-total, kind="stable")[:VARIED_AMONG]
+        tags = np.asarray(self.catalogue.tags(spec.name).matrix[rows[pool]].todense()) > 0
+        shared = (tags[:, None, :] & tags[None, :, :]).sum(axis=2)
+        either = np.maximum((tags[:, None, :] | tags[None, :, :]).sum(axis=2), 1)
+        overlap, own = (shared / either).astype(np.float32), total[pool].astype(np.float32)
+        left, nearest = np.ones(len(pool), dtype=np.bool_), np.zeros(len(pool), dtype=np.float32)
+        out = total.copy()
+        for _ in range(min(VARIED, len(pool))):
+            value = np.where(left, own - self.config.variety * nearest, -np.inf)
+            chosen = int(np.argmax(value))
+            out[pool[chosen]] = lowest = value[chosen]
+            left[chosen] = False
+            nearest = np.maximum(nearest, overlap[chosen])
+        # What was not chosen stands below, in its old order.
+        rest = np.ones(len(rows), dtype=np.bool_)
+        rest[pool[~left]] = False
+        if rest.any():
+            out[rest] += min(0.0, float(lowest) - float(out[rest].max()) - 1e-4)
+        return out
 
     def _by_pack(self, pack: PackExpert, bus: Candidates, liked: Sequence[int], words: str) -> FloatArray:
         """What the ranking pack adds for each candidate, float32 (len(bus.rows),)."""
