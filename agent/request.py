@@ -82,7 +82,7 @@ def interpret(reading: Understanding, session: Session, catalogue: Catalogue, re
         c for c in session.conditions if _usable(c, catalogue) and not _denied(c, new) and c.expr not in taken_back
     ]
     if reading.continues:
-        request.conditions, request.carried = carry_over(running, new)
+        request.conditions, request.carried = carry_over(running, new, reading.adds)
     else:
         kept = [c for c in running if c.standing and c not in new]
         request.conditions, request.carried = [*kept, *new], len(kept)

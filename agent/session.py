@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -63,6 +63,7 @@ class Session:
             people=tuple(self.people),
             people_field=self.people_field,
             references=rows_of(catalogue, self.references),
+            asked=bool(self.turns) and self.turns[-1][1].rstrip().endswith("?"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -131,13 +132,14 @@ def add_new(ids: list[str], new: list[str]) -> None:
     ids.extend(item_id for item_id in dict.fromkeys(new) if item_id not in ids)
 
 
-def carry_over(old: list[Condition], new: list[Condition]) -> tuple[list[Condition], int]:
+def carry_over(old: list[Condition], new: list[Condition], adds: Collection[str] = ()) -> tuple[list[Condition], int]:
     """The conditions of a message that narrows the running request, and how many of them are carried over.
 
     A new condition replaces an old one on the same slot and of the same sign ("under 90 minutes" after "under two
-    hours"); a denial of what was asked for removes it ("no comedies" after "a comedy").
+    hours"); a denial of what was asked for removes it ("no comedies" after "a comedy"). On the slots ``adds`` it comes
+    beside the old one: "it should be a romance" after "a comedy" asks for both.
     """
     denied = {c.expr.part for c in new if c.negative and hasattr(c.expr, "part")}
-    replaced = {(c.slot, c.negative) for c in new if not c.negative}
+    replaced = {(c.slot, c.negative) for c in new if not c.negative and c.slot not in adds}
     kept = [c for c in old if (c.slot, c.negative) not in replaced and c.expr not in denied and c not in new]
     return [*kept, *new], len(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from convrec.tools.asides import tells
 from convrec.tools.linking_people import CUE_FIELDS
 from convrec.tools.schema import Role, Schema
 
@@ -94,7 +95,12 @@ WISH = re.compile(
     r"\b(?:recommend|suggest|something|anything|find me|show me|looking for|in the mood|want (?:a|an|some|to watch)|"
     r"give me|(?:surprise|entertain|scare|amaze|thrill|cheer|move) (?:me|us)|what (?:should|could|can|do) (?:i|"
     r"we) watch|"
-    r"pick (?:one|something|anything)|i(?:'d| would) (?:like|love)|i need|got any)\b"
+    r"pick (?:one|something|anything)|i(?:'d| would) (?:like|love)|i need|got any|"
+    r"(?:any|some|your|an?|another) (?:(?:other|good|nice|great|new|best|more|quick) )*"
+    r"(?:suggestion|recommendation|tip|idea|pick|proposal)s?(?! (?:was|were|is|are)\b))\b|"
+    r"\bwhat(?:'?s| is| would be| could be) (?:\w+ )?(?:good|nice|great|fun|best|worth (?:watching|seeing))"
+    r"(?: (?:one|film|movie))?(?: (?:for|to|on|tonight|today|this)\b|\W*$)|"
+    r"^\W*(?:ok(?:ay)?,? |so,? |please,? |then,? )*(?:surprise|entertain) (?:me|us)\b"
 )
 MORE = re.compile(
     r"\b(?:anything|something|what|who|ones?|any(?:one)?) else\b|"
@@ -104,10 +110,27 @@ MORE = re.compile(
     r"\bmore (?:options|suggestions|recommendations|like (?:this|these|that))\b|"
     r"\banother one\b|\belse by\b|\bany more\b"
 )
+_ASSENT = re.compile(
+    r"^\W*(?:oh|ok(?:ay)?|well|hmm+)?\W*(?:yes|yeah|yep|yup|sure|please do|go ahead|why not|of course|absolutely|"
+    r"definitely|ok(?:ay)?|gladly|sounds good|that would be (?:great|nice|lovely|good))\b"
+    r"(?:[\s,!.]*(?:yes|please|do|go|ahead|thanks?|thank you|that|it|sounds|would be|great|nice|lovely|good|fine|sure|"
+    r"ok(?:ay)?|of course|why not|by all means|i'?d (?:love|like) that))*[\s,!.]*$"
+)
+"""Yes to what was offered."""
+REJECTS = re.compile(
+    r"\bnone of (?:those|these|them)\b|\b(?:don'?t|do not|didn'?t) (?:really )?(?:like|want|care for|fancy) "
+    r"(?:any of )?(?:those|these|them)\b|\b(?:not|neither of) (?:any of )?(?:those|these|them)\b(?! (?:again|\w+s)\b)|"
+    r"\bnot (?:interested in|into) (?:any of )?(?:those|these|them)\b|"
+    r"^\W*(?:no+|nah|nope|no,? thanks?(?: you)?)\W*(?:$|[,.;!]\s*(?:none|not|i(?: do|'?d|'?m)?n?'?t?|sorry|something|"
+    r"next|other|another|thanks|please)\b)|\b(?:those|these|they) (?:are|do|don'?t|aren'?t) (?:all )?(?:not|bad|awful|"
+    r"appeal|boring|terrible|no good)\b"
+)
+"""The whole list is turned down."""
 _FOLLOW_UP = re.compile(r"\?|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b")
 _WHY = re.compile(
     r"^\W*(?:but |and |so |ok |hm+,? )?why\b(?! don'?t| not (?:try|watch|just)\b)|"
     r"\bwhy (?:did you|have you) (?:recommend|pick|suggest|choose|chosen)|"
+    r"\bhow come\b|"
     r"\bhow did you (?:come up with|choose|pick|get|select|find)\b|\bwhat made you (?:recommend|pick|suggest|choose)\b|"
     r"\b(?:explain|justify) (?:this|that|these|those|your|the) (?:choices?|picks?|lists?|suggestions?|"
     r"recommendations?)\b"
@@ -119,6 +142,7 @@ _REJECTS = re.compile(
 )
 _POLITE_END = re.compile(r"\b(?:pls|plz|please)\W*$")
 _QUESTION = re.compile(r"\?\s*$|^\W*(?:who|what|when|where|why|how|which|is|are|do|does|did|can|could)\b")
+_ARTICLE = r"^\W*(?:(?:please|so|ok|then|hi|hello|hey|just|maybe)\W+)*(?:an?|any|some|one|another|your)"
 _ABOUT_FILMS = re.compile(r"\b(?:movies?|films?|watch|mood|cinema)\b")
 
 
@@ -134,11 +158,13 @@ def classify(
     query: str,
     running: bool,
     takes_back: bool,
+    offered: bool,
 ) -> tuple[Act, tuple[str, ...]]:
     """The act and, for a look-up, the fields asked for (() means "tell me about it").
 
     ``low``: the lower-case message with each linked title replaced by "it". ``target``: an item is named or pointed at.
-    ``running``: there is a request that a few loose words ("in space") may narrow.
+    ``running``: there is a request that a few loose words ("in space") may narrow. ``offered``: the turn before ended
+    in a question, so that "yes" is a request.
     """
     if _FORGET.search(low):
         return "forget", ()
@@ -148,6 +174,8 @@ def classify(
         return "why", ()
     if running and (takes_back or _REJECTS.search(low)):
         return "recommend", ()
+    if _ASSENT.search(low) and not (target or conditions or people):
+        return ("recommend" if offered else "thanks" if running else "other"), ()
     if not (target or conditions or people):
         for pattern, act in _SMALL_TALK:
             if pattern.search(low):
@@ -157,13 +185,15 @@ def classify(
         asked = [name for pattern, what in _LOOKUP if pattern.search(low) and (name := _field(schema, what))]
         if asked:
             return "lookup", tuple(dict.fromkeys(asked))
-        if _TELL.search(low) or _HAVE.search(low):
+        if _TELL.search(low) or (_HAVE.search(low) and not MORE.search(low)):
             return "lookup", ()
+    if running and REJECTS.search(low):
+        return "recommend", ()
     if opinion and not wish and not conditions and not _FOLLOW_UP.search(low):
         return "feedback", ()
-    if conditions or target or person_of or wish or people or MORE.search(low):
+    if conditions or target or person_of or wish or people or MORE.search(low) or _asks_for_one(low, schema):
         return "recommend", ()
-    narrows = running and (not _QUESTION.search(low) or re.match(r"\W*any\b", low) is not None)
+    narrows = running and not tells(low) and (not _QUESTION.search(low) or re.match(r"\W*any\b", low) is not None)
     narrows = narrows or _POLITE_END.search(low) is not None
     return (
         "recommend" if query and (narrows or _ABOUT_FILMS.search(low) or _names_items(low, schema)) else "other"
@@ -176,6 +206,13 @@ def _field(schema: Schema, what: Role | str) -> str | None:
         return spec.name if spec else None
     starts = next((names for names in CUE_FIELDS.values() if what in names), (what,))
     return next((f.name for f in schema.people() if f.name.startswith(starts)), None)
+
+
+def _asks_for_one(low: str, schema: Schema) -> bool:
+    """ "A film for tonight?", "some good movie, please": nothing but the noun with an article."""
+    own = {re.escape(n.lower()) for n in (schema.item_noun, schema.item_noun_plural)}
+    nouns = "|".join(sorted({*own, "movies?", "films?"}))
+    return re.match(rf"{_ARTICLE} (?:[\w-]+ ){{0,3}}(?:{nouns})\b", low) is not None and not tells(low)
 
 
 def _names_items(low: str, schema: Schema) -> bool:

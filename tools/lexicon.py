@@ -191,9 +191,13 @@ DECADE_WORDS = {
     "noughties": 2000,
 }
 
+_KIDS = r"(?:kids?|child(?:ren)?|toddlers?|grandkids|grandchild(?:ren)?|son|daughter|nephews?|nieces?)\b"
+_CHILD_AGE = r"(?:[1-9]|1[0-2]|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 CHILD_PHRASES = (
-    r"(?:with|for) (?:my |our |the |some |small |young |little )*"
-    r"(?:kids?|child(?:ren)?|toddlers?|grandkids|son|daughter|nephews?|nieces?)",
+    r"(?:with|for) (?:my |our |the |some |small |young |little |two |three )*" + _KIDS,
+    r"(?:with|for) (?:(?:my |our |the )?(?:me|us|wife|husband|partner|girlfriend|boyfriend|family|parents|mum|mom|dad)"
+    r"(?:,| and|, and| &| plus) )+(?:my |our |the |some |two |three )*" + _KIDS,
+    _KIDS + r" (?:and (?:i|me|us)\b|are watching|(?:want|would like|'d like) to (?:watch|see)|will watch)",
     r"(?:kid|child|family)[ -]?(?:friendly|safe|suitable)",
     r"suitable for (?:kids|children|families|all ages)",
     r"(?:the )?kids (?:can|could|will) watch",
@@ -201,9 +205,9 @@ CHILD_PHRASES = (
     r"(?:movie|film) night with the (?:kids|family)",
     r"for the whole family",
     r"(?:safe|suitable|ok|okay|appropriate|good|fine) for (?:an? |my |our )?"
-    r"(?:\d{1,2}[- ]?(?:year|yr)s?[- ]?olds?|kids?|child(?:ren)?)",
-    r"(?:an? |my |our )?\d{1,2}[- ](?:years?|yrs?)[- ]olds?",
-    r"\bkids are \d",
+    r"(?:(?<!\d)" + _CHILD_AGE + r"[- ]?(?:year|yr)s?[- ]?olds?|kids?|child(?:ren)?)",
+    r"(?<!than )(?<![\d.,-])\b" + _CHILD_AGE + r"[- ](?:years?|yrs?)[- ]olds?\b(?! (?:films?|movies?|\w+ films?))",
+    r"\bkids are " + _CHILD_AGE + r"\b",
 )
 """Phrases that say children are watching (on the lower-cased text)."""
 

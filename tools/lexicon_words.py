@@ -26,6 +26,18 @@ FUNCTION_WORDS = frozenset(
 
 STRAY_WORDS = frozenset(
     """
+    able adore agree ahead ahh although appreciates ago associated available aware away awesome awful awsome awaiting
+    bad basically believe better bound bro buff call came chat coming commonly consider considering continues cool
+    couple currently definetely determined disappointed doubt during earlier end excellent exactly exciting
+    expect experience extremely familiar far fantastic fav finally fond forgot forward found fresh further gives giving
+    goes gone grateful hahaha handy happen hear heard helping helps hoping horribly however huge hulu hurry imo
+    ime incredible interesting its itself kindly lacking leave likes lmk looked looks lovely luck maybe might
+    mostly must myself near netflix noticed ohh ohhh ooh omg opinion ought ourselves past personal planning playing
+    plenty point possibly proabaly pointing provide quot rate reach read reading recall recommender
+    recommending refuse refresher release reminding revisit season seeing seek seeking sent serve she should shouldn
+    show shows sick sound sounds spare stand stay step still stop stopped stream stumble suit suits supposed surprised
+    tad tend terrible theater theaters theatre there till total toward towards trailer trailers truly umm unfortunately
+    used view viewing waiting wanting wanna wanted week weeks whereas wonderful worthy would yesss yup
     between non one two three four five six seven eight nine ten
     above actually ages aint along already also alright amazing appreciate around author based beginning below
     bit blah blow bonus bored boring both bring bunch bye care catalog catalogue cause cheers check choice choose

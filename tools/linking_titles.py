@@ -42,6 +42,7 @@ BOUND = re.compile(
     r"i|we|they|my|if|after|since|not|any|anything|something|what|just|really|because|instead|more|less|only|"
     r"any good|scary|good|rated|violent|funny|worth|suitable|ok|okay|about|yesterday|tonight|today)\b|'s\b)"
 )
+_PLACE_CUE = re.compile(r"\b(?:(?:out )?from|(?:made|shot|set|filmed|produced|born|live|living) in|in)\s+(?:the\s+)?$")
 NOUN_AFTER = re.compile(r"\s*(?:movies?|films?|flicks?|stor(?:y|ies)|genre|comed(?:y|ies)|dramas?|thrillers?)\b")
 JUDGED = re.compile(
     r"(?: [\w']+){0,3} (?:was|is) (?:\w+ )?"
@@ -168,6 +169,8 @@ class TitleReader:
             return False  # "newer than 2012" is a year, "I loved 2012" a film
         words = norm.split()
         reserved = [word for word in words if word in self.reserved]
+        if norm in self.places and _PLACE_CUE.search(low[:start]):
+            return False  # "from Brazil"
         # "French Film", "American Movie": titles, but far more often plain words.
         if norm in self.reserved or (reserved and all(w in self.reserved or w in FUNCTION_WORDS for w in words)):
             return False

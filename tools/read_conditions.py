@@ -241,6 +241,14 @@ class ConditionReader:
         """Folded category names and nationalities: words that are no titles by themselves."""
         return frozenset(self._categories) | frozenset(self._origins.demonyms)
 
+    def places(self) -> frozenset[str]:
+        """Folded names of the catalogue's countries."""
+        return frozenset(self._origins.countries)
+
+    def kinds(self) -> frozenset[str]:
+        """Folded words for categories."""
+        return frozenset(self._categories)
+
 
 def _not_category(field_name: str, value: str | tuple[str, ...], said: str) -> Condition:
     """Denial of one category, or of a combination ("no romcoms" denies only films that are both)."""

@@ -27,6 +27,15 @@ _AT_LEAST_BEFORE = re.compile(
     r"(?:\b(?:over|above|more than|longer than|at least|minimum(?: of)?|min(?: of)?|(?:no|not) (?:less|shorter) than|"
     r"not under)|>=?)\s*$"
 )
+_DENIED = (
+    r"\b(?:not|nothing|no|never|none|without|avoid|skip|refuse|hate|can'?t stand|cannot stand|"
+    r"(?:don|won|can|wouldn)'?t|cannot)\b(?! mind)(?:(?!\b(?:but|just|only|rather|instead|mind)\b)[^.;:!?,]){0,45}?\b"
+)
+"""A denial that reaches over a few words of the same clause: "I never watch anything over"."""
+_DENIED_LONGER = re.compile(
+    _DENIED + r"(?:over|above|more than|longer than|beyond|past|exceeding|exceeds?)\s*(?:about |around )?$"
+)
+_DENIED_SHORTER = re.compile(_DENIED + r"(?:under|below|less than|shorter than)\s*(?:about |around )?$")
 _STRICT_ABOVE = re.compile(r"(?:\b(?:over|above|more than|longer than)|>)\s*$")
 _AT_MOST_AFTER = re.compile(r"\s*(?:max\b|maximum|tops|at most|or (?:less|shorter|under|below)|or so at most)")
 _AT_LEAST_AFTER = re.compile(r"\s*(?:or (?:more|longer|over)|minimum|at least|\+|plus\b)")
@@ -201,11 +210,7 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
         if minutes is None or not 20 <= minutes <= 600:
             continue
         before, after = low[: m.start()], low[m.end() :]
-        denied_longer = re.search(
-            r"\b(?:not|nothing|no|don'?t want (?:anything|something)) (?:\w+ )?"
-            r"(?:over|above|more than|longer than)\s*$",
-            before,
-        )
+        denied_longer, denied_shorter = _DENIED_LONGER.search(before), _DENIED_SHORTER.search(before)
         if re.search(r"\b(?:and|to|-)\s*$", before) and out and "between" in before:
             continue
         if between := re.search(r"between\s*$", before):
@@ -214,7 +219,9 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
             if second and upper:
                 out.append(_duration(field, minutes, upper, message.text[between.start() : second.end()]))
                 continue
-        if denied_longer or _AT_MOST_BEFORE.search(before) or _AT_MOST_AFTER.match(after):
+        if denied_shorter:
+            out.append(_duration(field, minutes, None, m[0]))
+        elif denied_longer or _AT_MOST_BEFORE.search(before) or _AT_MOST_AFTER.match(after):
             strict = bool(_STRICT_BELOW.search(before)) and not denied_longer
             out.append(_duration(field, None, minutes - 1 if strict else minutes, m[0], strict))
         elif _AT_LEAST_BEFORE.search(before) or _AT_LEAST_AFTER.match(after):

@@ -20,7 +20,8 @@ class OriginReader:
     catalogue: Catalogue
     demonyms: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(init=False, default_factory=dict)
     """Folded nationality -> (countries, languages) of the catalogue."""
-    _countries: dict[str, str] = field(init=False, default_factory=dict)
+    countries: dict[str, str] = field(init=False, default_factory=dict)
+    """Folded name -> country of the catalogue."""
 
     def __post_init__(self) -> None:
         schema = self.catalogue.schema
@@ -31,8 +32,8 @@ class OriginReader:
             known = (tuple(p for p in places if p in have_countries), tuple(t for t in tongues if t in have_languages))
             if any(known):
                 self.demonyms[word] = known
-        self._countries = {fold(name): name for name in have_countries}
-        self._countries.update(
+        self.countries = {fold(name): name for name in have_countries}
+        self.countries.update(
             {w: n for w, n in (("uk", "United Kingdom"), ("usa", "United States")) if n in have_countries}
         )
 
@@ -73,11 +74,11 @@ class OriginReader:
                     if parts:
                         expr = AnyOf(tuple(parts)) if len(parts) > 1 else parts[0]
                 elif (
-                    word in self._countries
+                    word in self.countries
                     and country
                     and re.search(r"\b(?:from|made in|by|in)\s+(?:the\s+)?$", low[:start])
                 ):
-                    expr = Test(country.name, Op.ANY, (self._countries[word],))
+                    expr = Test(country.name, Op.ANY, (self.countries[word],))
                 if expr is None:
                     continue
                 text = message.text[start:end]

@@ -23,6 +23,18 @@ _SCORE = re.compile(
     r"\b(?:scores?|ratings?|rated|critics|rotten tomatoes|metacritic)\s+(?:is |are |of |from |score |rating )*"
     r"(?:at least|over|above|higher than|better than|more than|minimum(?: of)?|>=?)\s*(\d{2,3})\b"
 )
+_SCORE_AFTER = re.compile(
+    r"\b(\d{2,3})\s*(?:%|percent)?\s*(?:or (?:more|higher|above|better|over)|and (?:up|above)|\+|at least|minimum)"
+    r"(?=[^.;!?]{0,25}\b(?:critics|scores?|ratings?|reviews?|rotten tomatoes|metacritic)\b)|"
+    r"\b(\d{2,3})\s*(?:%|percent)\s*(?:or (?:more|higher|above|better|over)|and (?:up|above)|\+|at least|minimum)"
+)
+_SCORE_BELOW = re.compile(
+    r"\b(?:nothing|not|no|never|none|without|avoid|skip|refuse|(?:don|won|can|wouldn)'?t|cannot)\b"
+    r"(?:(?!\b(?:but|just|only|rather|instead|mind)\b)[^.;:!?,]){0,45}?"
+    r"\b(?:below|under|less than|lower than|worse than)\s+(?:an? )?(?:(\d{2,3})\s*(?:%|percent)|(\d{2,3})\s+"
+    r"(?:from|with|by|on|score|points)\b[^.;!?]{0,20}\b(?:critics|rotten tomatoes|metacritic|score))"
+)
+"""A floor said as a denial: "never anything below 80%"."""
 _LISTED = re.compile(r"\s*(?:,|/|or|and|,\s*or)\s*$")
 _OR_LOWER = re.compile(
     r"\s*(?:-?rated)?\s*(?:or (?:lower|below|under|less|milder|younger)|max(?:imum)?|at most|and (?:below|under))"
@@ -74,7 +86,7 @@ class RatingReader:
         out: list[Condition] = []
         if spec := schema.by_role(Role.QUALITY):
             floor: int | None = None
-            if m := _SCORE.search(low):
+            if m := _SCORE_BELOW.search(low) or _SCORE.search(low) or _SCORE_AFTER.search(low):
                 floor = min(int(m[1] or m[2]), 100)
             elif m := re.search(
                 r"\b(?:highly|highest|top|best|well)[- ](?:rated|reviewed|regarded|received)\b|"

@@ -37,6 +37,8 @@ class Focus:
     people_field: str = ""
     references: tuple[int, ...] = ()
     """What the running request is about; "newer" is newer than these."""
+    asked: bool = False
+    """The reply before ended in a question of the agent's: "yes" answers it."""
 
 
 @dataclass(frozen=True, slots=True)

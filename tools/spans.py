@@ -14,7 +14,8 @@ _CLAUSE_END = re.compile(
     r"\band (?=(?:came|comes|made|released|from|before|after|under|over|shorter|longer)\b)"
 )
 _HEDGE = (
-    r"(?:maybe|perhaps|preferably|ideally|possibly|bonus points?|if possible|would be (?:nice|great|a plus)|hopefully)"
+    r"(?:maybe|perhaps|preferably|ideally|(?<!you )possibly|bonus points?|if possible|would be (?:nice|great|a plus)|"
+    r"hopefully)"
 )
 _HEDGED_BEFORE = re.compile(rf"\b{_HEDGE}\b[^.;!?,]*$")
 _HEDGED_AFTER = re.compile(rf"\s*(?:movies?|films?)?,?\s*\b{_HEDGE}\W*(?:$|[.;!?,])")

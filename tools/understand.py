@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from convrec.core.text import fold
-from convrec.tools.acts import MORE, WISH, Act, classify
+from convrec.tools.acts import MORE, REJECTS, WISH, Act, classify
+from convrec.tools.asides import find_asides
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import FUNCTION_WORDS, NARROWER, SMALL_NUMBERS
 from convrec.tools.lexicon_words import STRAY_WORDS
@@ -44,6 +45,10 @@ class Understanding:
     """ "by the director of X" where X is not in the catalogue."""
     continues: bool = False
     """The message narrows or criticises the running request instead of starting a new one."""
+    adds: tuple[str, ...] = ()
+    """Slots on which the new conditions come beside those of the running request instead of in their place."""
+    rejects: bool = False
+    """The whole list shown before is turned down: "none of these"."""
     wants_more: bool = False
     """ "anything else", "other ones"."""
     reference_unclear: str = ""
@@ -76,12 +81,35 @@ _THIRD_PERSON = re.compile(
     r"boss|roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?"
     r"(?:lov|lik|hat|watch|enjoy|prefer|want)[^,.;!?]*"
 )
+_TALK = (
+    r"^\W*(?:(?:oh|ah|ok(?:ay)?|well|hmm+|yes|yeah|sure|thanks?|thank you|sorry|great|"
+    r"cool|nice|please|fine|and|but)\b\W*)*"
+)
+"""What may come before the words that tie a message to the running request."""
+_IT_SHOULD = (
+    r"(?:it|they|that|this|these|those|the (?:film|movie|one)s?)(?:'d| would| should| must| has to| have to| needs? to|"
+    r" ought to| can| could| may| might| shouldn'?t| mustn'?t| can'?t| does(?:n'?t| not) (?:have|need) to)"
+)
+_ADDS = re.compile(
+    _TALK
+    + r"(?:also\b|(?:and )?(?:one|another) (?:more )?(?:thing|wish|condition|request|point)\b|additionally|besides|"
+    r"on top of that|plus\b|and\b)|"
+    rf"(?:^|[.;!,?]\s*|\band )(?:also )?(?:ideally )?{_IT_SHOULD}\b|\bi(?:'d| would) (?:love|like|prefer) it to be\b|"
+    r"\b(?:too|as well|on top)\W*$"
+)
+_INSTEAD = re.compile(r"\b(?:instead|rather|actually|after all|changed my mind|no longer)\b")
+_FRESH = re.compile(
+    r"\b(?:what about|how about|instead|rather|i want|i'?d like|i would like|give me|recommend|show me|let'?s try|"
+    r"something (?:like|by|with|from)|an?)\b"
+)
 _CONTINUES = re.compile(
-    r"^\W*(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
+    _TALK + r"(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
     r"ok(?:ay)?,? but|in|from|with|by|under|before|after|since|between|any with|those are|these are|even|"
     r"something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
     r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
-    r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|show me more|more like|i (?:always|never)|please no|can you make)\b"
+    r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|"
+    rf"{_IT_SHOULD}|(?:one|another) (?:more )?(?:thing|wish|condition|request|point)|additionally|"
+    r"i(?:'d| would) (?:love|like|prefer) it to|show me more|more like|i (?:always|never)|please no|can you make)\b"
 )
 _TAKES_BACK = re.compile(r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\bscratch that\b")
 _CLAUSE = re.compile(r"[.;:!?,\n]|\bbut\b|\binstead\b|\band\b|\bi(?:'d)? (?:want|rather|prefer)\b")
@@ -96,6 +124,16 @@ _DENIED = re.compile(
     + r".*?(?:$|[.;!?]|\b(?=(?:but|maybe|perhaps|instead|rather|preferably|just|only|something|i want|i'd)\b))",
     re.DOTALL,
 )
+_OF_A_PLACE = re.compile(r"\b(?:in|from|to|at|near|of|for|an?|the|my|is|am|i'm|around|outside)\s+$")
+_KIN = (
+    r"(?:wife|husband|partner|spouse|girlfriend|boyfriend|fianc\w+|mum|mom|mother|dad|father|parents|gran\w*|sisters?|"
+    r"brothers?|siblings?|sons?|daughters?|nephews?|nieces?|cousins?|friends?|flatmates?|roommates?|colleagues?|family)"
+)
+_COMPANY = re.compile(
+    rf"\b(?:for|with|and|,) (?:my|our) (?:[\w-]+ ){{0,2}}{_KIN}\b(?:(?:,| and| &) (?:me|i|myself)\b)?"
+)
+"""Who watches too: no topic to search for ("a comedy for my daughter and me")."""
+_CONTRACTED = re.compile(r"n't$|'(?:re|ll|ve|d|m)$|^(?:there|that|it|he|she|what|who|where|here|how|let|when)'?s$")
 _ASKS_NAME = re.compile(r"\bwho\b|\bwho'?s\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")
 _SEARCH_STOP = FUNCTION_WORDS | STRAY_WORDS
 
@@ -115,13 +153,14 @@ class Understander:
         self._nouns = frozenset({fold(schema.item_noun), fold(schema.item_noun_plural)})
         self.reader = ConditionReader(self.catalogue)
         self.spelling = Spelling(self.catalogue)
-        self.linker = Linker(self.catalogue, self.reader.reserved_words())
+        self.linker = Linker(self.catalogue, self.reader.reserved_words(), self.reader.places())
 
     def read(self, text: str, focus: Focus) -> Understanding:
         """Read one message of a user. ``focus`` is what the conversation has been about."""
         message = Message.of(self.spelling.correct(text))
         links = self.linker.link(message)
-        masked = message.masked(links.spans())
+        links, asides = _without_asides(message, links, self.reader.kinds())
+        masked = message.masked([*links.spans(), *asides])
         pointed = find_references(masked, focus)
         mentions = find_mentions(message, links, pointed.pointers)
         others = [m.span() for m in _THIRD_PERSON.finditer(masked.low)]  # a sister's taste is not the user's
@@ -149,10 +188,12 @@ class Understander:
             people=bool(links.people),
             query=query,
             running=bool(focus.slate or focus.references),
+            offered=focus.asked,
         )
         if act == "lookup":
             mentions = tuple(replace(m, polarity="asked") if m.polarity in ("named", "like") else m for m in mentions)
             conditions = []
+        rejects = act == "recommend" and bool(focus.slate) and REJECTS.search(masked.low) is not None
         standing = act in ("recommend", "other") and bool(conditions) and _STANDING.search(rest.low) is not None
         if standing:
             conditions = [replace(c, standing=True) for c in conditions]
@@ -167,7 +208,10 @@ class Understander:
             person_of=person_of,
             person_of_unknown=person_unknown,
             continues=(bool(dropped) and not conditions)
+            or (rejects and _goes_on_from(masked.low))
             or _continues(masked, mentions, conditions, person_of is not None, query, self._category_fields()),
+            adds=self._category_fields() if _ADDS.search(masked.low) and not _INSTEAD.search(masked.low) else (),
+            rejects=rejects,
             dropped=tuple(dropped),
             count=_count(masked.low),
             wants_more=MORE.search(masked.low) is not None,
@@ -270,6 +314,29 @@ def _about_something_else(low: str, conditions: Sequence[Condition], nouns: froz
     return numbers and asks and not (nouns & set(low.split())) and "watch" not in low
 
 
+def _without_asides(message: Message, links: Links, kinds: frozenset[str]) -> tuple[Links, list[tuple[int, int]]]:
+    """The links without places and names of what the user tells of themselves, and the spans of such talk."""
+    asides = find_asides(message.masked(links.spans()), kinds)
+    if not asides:
+        return links, []
+
+    def named(start: int) -> bool:
+        told = any(first <= start < last for first, last in asides)
+        return not (told and _OF_A_PLACE.search(message.low[:start]))
+
+    titles = tuple(x for x in links.titles if named(x.start))
+    asides = [(s, e) for s, e in asides if not any(s <= x.start < e for x in titles)]
+    inside = [x for x in (*links.people, *links.unknown) if any(s <= x.start < e for s, e in asides)]
+    people = tuple(x for x in links.people if x not in inside)
+    return Links(titles, people, tuple(x for x in links.unknown if x not in inside)), asides
+
+
+def _goes_on_from(low: str) -> bool:
+    """Whether what follows "none of these" keeps to the running request rather than naming another."""
+    said = REJECTS.sub(" ", low)
+    return _ADDS.search(said.strip(" .,;!")) is not None or _FRESH.search(said) is None
+
+
 def _taken_back(rest: Message) -> tuple[Message | None, Message]:
     """The clause of "never mind the western" and the message without it; (None, all of it) when nothing is taken
     back."""
@@ -339,10 +406,12 @@ def _query(rest: Message, conditions: Sequence[Condition], nouns: frozenset[str]
     said = {word for c in conditions for word in fold(c.said).split()} - NARROWER
     # What follows a denial is not wished for: nothing "sad" is to be searched for after "nothing violent or sad".
     denied = [m.span() for m in _DENIED.finditer(rest.low)]
+    denied += [m.span() for m in _COMPANY.finditer(rest.low)]
     words = [
         t.text
         for t in rest.tokens
         if not any(start <= t.start < end for start, end in denied)
+        and not _CONTRACTED.search(t.text.lower().replace("’", "'"))
         and t.norm not in _SEARCH_STOP | nouns
         and t.norm not in said
         and len(t.norm) > 2
