@@ -6,6 +6,7 @@ if anything fails here, the record stays and erasing it again does the rest.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -14,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from convrec.core.files import replacing
+from convrec.core.text import fold
 from convrec.memory.records import Preference
 from convrec.memory.session_states import Sessions
+from convrec.tools.lexicon import FUNCTION_WORDS
 
 ERASED = "(erased)"
 SHORTEST = 4
 """Characters from which words are looked for in other turns too; shorter ones are erased where they were said."""
+_QUOTED = re.compile("“([^”]*)”")
 _ITEM_LISTS = ("liked", "disliked", "seen", "rejected", "references", "given", "named")
 _TURN: ContextVar[str | None] = ContextVar("convrec_turn", default=None)
 """The session whose turn is erasing: it holds its lock already and saves its state itself."""
@@ -81,6 +85,7 @@ def scrubbed(state: dict[str, Any], session_id: str, gone: Sequence[Preference])
     items they put into the running request leave it.
     """
     told = _told(gone)
+    own_words = {word for text in told for word in fold(text).split()} - FUNCTION_WORDS
     places = {origin.turn for p in gone for origin in p.origins if origin.session == session_id}
     out: dict[str, Any] = {key: _blanked(value, told) for key, value in state.items() if key != "conditions"}
     turns = state.get("turns", [])
@@ -90,7 +95,8 @@ def scrubbed(state: dict[str, Any], session_id: str, gone: Sequence[Preference])
     for number, (said, reply) in enumerate(turns, first):
         erase = number in places or _holds(said, told)
         touched |= erase
-        kept.append([ERASED, ERASED] if erase else [said, ERASED if _holds(reply, told) else reply])
+        echoes = _holds(reply, told) or (touched and not own_words.isdisjoint(_searched(reply)))
+        kept.append([ERASED, ERASED] if erase else [said, ERASED if echoes else reply])
     if "turns" in state:
         out["turns"] = kept
     rules = [p.payload["condition"] for p in gone if isinstance(p.payload.get("condition"), dict)]
@@ -112,6 +118,11 @@ def scrubbed(state: dict[str, Any], session_id: str, gone: Sequence[Preference])
         if "situation" in state:
             out["situation"] = []
     return out
+
+
+def _searched(reply: str) -> set[str]:
+    """Words that a reply says were searched for: they may come from an earlier turn, in another order."""
+    return {word for quoted in _QUOTED.findall(reply) for word in fold(quoted).split()}
 
 
 def _told(gone: Sequence[Preference]) -> list[str]:
