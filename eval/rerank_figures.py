@@ -1,8 +1,8 @@
 """Figures of :mod:`convrec.eval.rerank`, and the gate.
 
-``gated``: ``rerank`` with the weight that was best for the other half of the dialogues; 0, the recommender's own order,
-unless the model helped there, over all weights together, with a 95 % interval above zero. So it is what may be switched on unseen: it costs
-nothing where the model does not help.
+``gated``: ``rerank`` with the weight that was best for the other half of the dialogues; 0, the recommender's own
+order, unless the model helped there, over all weights together, with a 95 % interval above zero. So it is what may be
+switched on unseen: it costs nothing where the model does not help.
 """
 
 from __future__ import annotations
