@@ -21,6 +21,7 @@ from convrec.agent.reranker import Reranker
 from convrec.agent.session import add_new, rows_of
 from convrec.agent.turn_state import Turn, timed
 from convrec.agent.verifier import Verifier, violations
+from convrec.agent.why import why_not
 from convrec.core.errors import LLMError
 from convrec.core.items import Item
 from convrec.core.settings import TurnSettings
@@ -104,9 +105,15 @@ class Answerer:
         if row is None:
             yield from self._say(turn, "I have not recommended anything in this conversation yet.")
             return
+        if pointed is None and turn.reading.unknown:
+            yield from self._say(turn, answers.not_found(turn.reading.unknown, self.catalogue))
+            return
+        item = self.catalogue.item(row)
+        if item.id not in session.slate:
+            yield from self._say(turn, why_not(turn, item, self.executor))
+            return
         references = rows_of(self.catalogue, session.references)
         running = Request(conditions=session.conditions, references=references)
-        item = self.catalogue.item(row)
         found = facts(item, self.catalogue.items(references), running, self.catalogue)
         yield from self._say(turn, answers.why(item, found))
 
@@ -188,8 +195,8 @@ class Answerer:
 
     def _ask(self, turn: Turn, bus: Candidates) -> Iterator[Event]:
         """One question beside the list, when it would tell much; none when conditions were let go of: that is said."""
-        if bus.ranked is None or bus.relaxed or turn.reading.count == 1:
-            return
+        if bus.ranked is None or bus.relaxed or turn.reading.count == 1 or turn.session.wanted:
+            return  # who gave the number of items to give is a program, and answers no question
         with timed(turn, "ask"):
             turn.question = self.asker.question(turn.request, turn.session, bus.ranked)
         if turn.question is not None:

@@ -280,7 +280,7 @@ def _from_extension(text: str, data: dict[str, Any], seconds: float, name: str) 
             text=text,
             items=ids,
             titles=titles,
-            question=asks(text, [*titles, *(str(item["title"]) for item in items)]),
+            question=data.get("question") is not None or asks(text, [*titles, *(str(item["title"]) for item in items)]),
             relaxed=_texts(data.get("relaxed")),
             applied=_texts(data.get("applied_preferences")),
             fallbacks=tuple(f"{f['stage']}: {f['reason']}; {f['instead']}" for f in data.get("fallbacks") or ()),

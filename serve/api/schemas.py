@@ -55,6 +55,15 @@ class Recommended(Out):
     evidence: list[str] = Field(description="the facts behind the reason")
 
 
+class Asked(Out):
+    """The question beside a list."""
+
+    text: str = Field(description="as it stands in the answer")
+    field: str = Field(description="of the catalogue")
+    options: list[str] = Field(description="answers that are sure to be understood")
+    bits: float = Field(description="expected entropy reduction, weighed")
+
+
 class ToolUse(Out):
     tool: str
     summary: str
@@ -108,6 +117,7 @@ class TurnFacts(Out):
                     "tier": "embedded",
                     "conditions": ["Korean", "thriller", "under 120 minutes"],
                     "relaxed": [],
+                    "question": None,
                     "applied_preferences": ["always: no horror"],
                     "remembered": [],
                     "fallbacks": [],
@@ -131,6 +141,7 @@ class TurnFacts(Out):
     tier: str
     conditions: list[str] = Field(description="hard conditions in force")
     relaxed: list[str] = Field(description="hard conditions let go because nothing fitted all")
+    question: Asked | None = Field(None, description="what was asked beside the list")
     applied_preferences: list[str]
     remembered: list[str] = Field(description="what was added to the user's preferences")
     fallbacks: list[FallbackUse]
