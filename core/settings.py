@@ -33,6 +33,10 @@ class LLMSettings(Section):
     model: str | None = Field(None, description="model name at that endpoint; None: the first it lists")
     api_key_env: str = Field("CONVREC_LLM_API_KEY", description="environment variable that holds the key")
     embedded_model: str = Field("qwen2.5-coder-1.5b-instruct", description="registry name of the embedded model")
+    runtime: Literal["xllamacpp", "transformers"] = Field(
+        "xllamacpp",
+        description="what runs the embedded model; transformers: embedded_model is a folder or a hub's name",
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the embedded model; 0: all cores")
     context: int = Field(4096, ge=1024, description="context window of the embedded model, tokens")
     timeout_s: float = Field(60.0, gt=0, description="longest wait for one call, seconds")

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -285,6 +286,68 @@ class TestServed(LLMContract):
         found.llm.close()
         with pytest.raises(LLMUnavailable, match="does not serve 'gpt'"):
             resolve(load_settings(tier="served", llm={**options, "model": "gpt"}))
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A llama of two layers with random weights and a byte tokenizer: it babbles, but it is a real model."""
+    import tokenizers
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    words = ["<s>", "</s>", "Yes", "No", *letters]
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[], fuse_unk=False)
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    fast.chat_template = "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }} {% endfor %}a:"
+    fast.save_pretrained(folder)
+    torch.manual_seed(3)
+    shape = transformers.LlamaConfig(
+        vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=4096, eos_token_id=1, bos_token_id=0,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(shape)
+    model.lm_head.weight.data[2:4] *= 12  # it has an opinion on yes and no
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_chat(tiny_folder: Path) -> Iterator[Any]:
+    from convrec.agent.llm.transformers_chat import TransformersChat
+
+    chat = TransformersChat(source=str(tiny_folder), context=CONTEXT, timeout_s=TIMEOUT_S, device="cpu")
+    yield chat
+    chat.close()
+
+
+class TestTransformers(LLMContract):
+    @pytest.fixture
+    def llm(self, tiny_chat: Any) -> LLM:
+        return LLM(lambda: tiny_chat, name="tiny", tier="embedded", timeout_s=TIMEOUT_S)
+
+    def test_schema_gives_json_of_that_form(self, llm: LLM) -> None:
+        """Schemas are shown, not enforced: a model that babbles gives bad output, never something that passes."""
+        with pytest.raises(LLMBadOutput):
+            llm.complete([("user", "I would like a comedy.")], schema=SCHEMA, max_tokens=60)
+
+    def test_resolved_from_settings(self, tiny_folder: Path) -> None:
+        options = {"runtime": "transformers", "embedded_model": str(tiny_folder), "context": 1024}
+        found = resolve(load_settings(tier="embedded", llm=options))
+        assert found.llm is not None
+        assert found.llm.complete(HELLO, max_tokens=2).generated_tokens == 2
+        found.llm.close()
+        missing = resolve(
+            load_settings(tier="embedded", llm={**options, "embedded_model": str(tiny_folder / "no")})
+        ).llm
+        assert missing is not None
+        with pytest.raises(LLMUnavailable, match="could not be loaded"):
+            missing.complete(HELLO)
 
 
 @pytest.mark.skipif(not os.environ.get("CONVREC_CONTRACT_URL"), reason="no endpoint named in CONVREC_CONTRACT_URL")

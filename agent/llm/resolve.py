@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convrec.agent.llm.base import LLM
@@ -14,6 +15,7 @@ from convrec.core.registry import entry
 from convrec.core.settings import Settings
 
 if TYPE_CHECKING:
+    from convrec.agent.llm.transformers_chat import TransformersChat
     from convrec.agent.llm.xllamacpp_chat import XllamacppChat
 
 SERVED_CONCURRENCY = 8
@@ -115,6 +117,8 @@ def embedded(settings: Settings) -> LLM:
         UnknownModelError, SettingsError: the setting names no language model.
     """
     name = settings.llm.embedded_model
+    if settings.llm.runtime == "transformers":
+        return _transformers(settings)
     if entry(name).kind != "llm-gguf":
         raise SettingsError(f"CONVREC_LLM__EMBEDDED_MODEL = {name!r} is no language model. See: convrec models list")
     _need(("langchain_core", "xllamacpp"), "local-llm", "the embedded language model")
@@ -131,6 +135,19 @@ def embedded(settings: Settings) -> LLM:
         )
 
     return LLM(load, name=name, tier="embedded", timeout_s=settings.llm.timeout_s)
+
+
+def _transformers(settings: Settings) -> LLM:
+    """A model through transformers, loaded at first use."""
+    _need(("langchain_core", "transformers", "torch"), "transformers-llm", "a language model through transformers")
+    options = settings.llm
+
+    def load() -> TransformersChat:
+        from convrec.agent.llm.transformers_chat import TransformersChat  # noqa: PLC0415 - heavy
+
+        return TransformersChat(source=options.embedded_model, context=options.context, timeout_s=options.timeout_s)
+
+    return LLM(load, name=Path(options.embedded_model).name, tier="embedded", timeout_s=options.timeout_s)
 
 
 def _need(libraries: tuple[str, ...], extra: str, what_for: str) -> None:
