@@ -30,7 +30,7 @@ def facts(item: Item, references: Sequence[Item], request: Request, catalogue: C
     schema = catalogue.schema
     makers = [spec for spec in schema.people() if spec.name != "cast"]
     out: list[Fact] = _shared_people(item, references, makers)
-    asked = {name for c in request.hard if not c.negative for name in _fields(c.expr)}
+    asked = {name for c in request.hard if not c.negative for name in fields_of(c.expr)}
     for spec in schema.people():
         named = [n for n in item.tags(spec.name) if _asked_person(n, spec.name, request.conditions)]
         if named and not any(f.field == spec.name for f in out):
@@ -119,12 +119,13 @@ def _quality(item: Item, catalogue: Catalogue) -> Fact | None:
     return Fact(f"{spec.spoken} of {value:.0f}{spec.unit}{of}", spec.name)
 
 
-def _fields(expr: Expr) -> set[str]:
+def fields_of(expr: Expr) -> set[str]:
+    """The fields an expression speaks of."""
     match expr:
         case AllOf(parts) | AnyOf(parts):
-            return set().union(*(_fields(part) for part in parts))
+            return set().union(*(fields_of(part) for part in parts))
         case Not(part):
-            return _fields(part)
+            return fields_of(part)
         case Test(name, op, _):
             return set() if op is Op.MISSING else {name}
 

@@ -457,3 +457,25 @@ def test_the_reranker_judges_as_many_as_there_is_time_for() -> None:
     summary = next(t.summary for t in result.tools if t.tool == "rerank")
     assert "time for" in summary
     assert len(result.items) == 5
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "expected"),
+    [
+        (["A thriller under 100 minutes, please."], "Why not Heat?", ("under 100 minutes", "170 minutes")),
+        (["I hated Heat.", "A crime film, please."], "Why not Heat?", ("did not like",)),
+        (["A crime film from the 1990s."], "Why didn't you recommend Casablanca?", ("from 1990 to 1999", "1942")),
+        (["Never recommend horror films.", "A film from the 1980s."], "Why not The Shining?", ("remembered", "horror")),
+        (["A crime film from the 1990s."], "Why not Jackie Brown?", ("rank",)),
+        ([], "Why not Heat?", ("not recommended anything",)),
+    ],
+)
+def test_why_something_is_not_on_the_list(
+    agent: Agent, before: list[str], asked: str, expected: tuple[str, ...]
+) -> None:
+    for text in before:
+        ask(agent, text)
+    result = ask(agent, asked)
+    assert result.plan["action"] == "why"
+    assert all(part in result.text for part in expected), result.text
+    assert "I picked" not in result.text
