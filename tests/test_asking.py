@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -12,6 +13,8 @@ from convrec.agent.session import Session
 from convrec.core.items import ItemList
 from convrec.core.settings import TurnSettings
 from convrec.eval.subject import from_result
+from convrec.serve.api.answers import turn_facts
+from convrec.serve.api.schemas import TurnFacts
 from convrec.tools.predicates import Condition, Op
 from convrec.tools.predicates import Test as Where
 from convrec.tools.splitting import Splitter, entropy, likelihood
@@ -60,6 +63,9 @@ class TestWhen:
         assert result.text.count("?") == 1
         assert result.to_json()["question"]["options"] == result.question.options
         assert from_result(result, 0.1).question
+        facts = TurnFacts.model_validate(json.loads(json.dumps(turn_facts(result, user="ann", replayed=0))))
+        assert facts.question is not None
+        assert facts.question.options == list(result.question.options)
 
     @pytest.mark.parametrize(
         "sure",
