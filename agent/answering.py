@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from convrec.agent import answers, reply
 from convrec.agent.asking import Asker, offer
-from convrec.agent.critic import UNSUPPORTED_BELOW, Critic, Fault, SlateDraft, repaired, supported
+from convrec.agent.critic import Critic
 from convrec.agent.events import Event, Fallback, RecommendedItem, Token, ToolRan
 from convrec.agent.executor import Executor, Toolbox, head
 from convrec.agent.llm.base import LLM, metered
 from convrec.agent.memory_erasing import in_turn, scrubbed
 from convrec.agent.prompting import render, tagged
 from convrec.agent.reasons import facts, reason
+from convrec.agent.reflecting import Reflection
 from convrec.agent.request import Request
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import add_new, rows_of
@@ -175,7 +176,9 @@ class Answerer:
             yield from self._say(turn, f"This catalogue ends in {newest}.")
         references = self.catalogue.items(request.references)
         turn.items = self._recommended(turn, bus, items, references)
-        yield from self._reflect(turn, bus, references)
+        yield from self._reflection().draft(
+            turn, bus, references, lambda chosen, like: self._recommended(turn, bus, chosen, like)
+        )
         if not turn.items:
             yield from self._say(turn, reply.nothing_fits(bus, self.catalogue))
             self._keep_request(turn, bus)
@@ -204,48 +207,8 @@ class Answerer:
             turn.text += said
             yield Token(said)
 
-    def _reflect(self, turn: Turn, bus: Candidates, references: list[Item]) -> Iterator[Event]:
-        """The critic on the draft, before any of it is shown; one repair, and what is still wrong then is left out."""
-        if bus.ranked is not None:
-            turn.candidates = bus.ranked.rows
-        if self.settings.reflection == "off":
-            return
-        with timed(turn, "critic"):
-            started, before = time.perf_counter(), len(turn.items)
-            faults = self._faults(turn, bus)
-            if faults:
-                why = "; ".join(fault.what for fault in faults)
-                own = {item.id: item for item in turn.items}
-                spare = self._spare(turn, bus, references)
-                turn.items = repaired(turn.items, faults, lambda item_id: self._anew(own[item_id], turn, bus), spare)
-                left = {fault.item for fault in self._faults(turn, bus)}
-                turn.items = [item for item in turn.items if item.id not in left]
-                yield turn.fall_back("critic", why, "made the list anew from the records")
-            summary = f"{len(faults)} faults in the draft, repaired" if faults else "the draft holds"
-            ran = ToolRan("critic", summary, before, len(turn.items), time.perf_counter() - started)
-            turn.tools.append(ran)
-            yield ran
-
-    def _faults(self, turn: Turn, bus: Candidates) -> list[Fault]:
-        draft = SlateDraft(turn.items, reply.slate_lines(turn.items))
-        return self.critic.draft(
-            draft, turn.request, relaxed=bus.relaxed, candidates=turn.candidates, message=turn.reading.text
-        )
-
-    def _anew(self, item: RecommendedItem, turn: Turn, bus: Candidates) -> RecommendedItem | None:
-        """The item as its record has it, with no words but those of the record."""
-        row = self.catalogue.row_of(item.id)
-        if row is None:
-            return None
-        return self._recommended(turn, bus, self.catalogue.items([row]), [])[0]
-
-    def _spare(self, turn: Turn, bus: Candidates, references: list[Item]) -> Iterator[RecommendedItem]:
-        """What comes next in the ranking, made when it is asked for."""
-        own = {item.id for item in turn.items}
-        for row in turn.candidates.tolist():
-            item = self.catalogue.item(row)
-            if item.id not in own:
-                yield self._recommended(turn, bus, [item], references)[0]
+    def _reflection(self) -> Reflection:
+        return Reflection(self.catalogue, self.critic, self.settings, self.llm)
 
     def _needs_the_unknown(self, turn: Turn) -> bool:
         """Whether nothing is left to go by once the unknown title is set aside."""
@@ -340,7 +303,7 @@ class Answerer:
                     relaxed,
                     self.catalogue,
                     turn.budget,
-                    lambda sentence, facts: self._doubts(turn, sentence, facts),
+                    lambda sentence, facts: self._reflection().doubts(turn, sentence, facts),
                 ):
                     if isinstance(piece, str):
                         said = piece if turn.text.endswith(("\n", " ")) or piece.startswith(" ") else f"\n{piece}"
@@ -354,17 +317,6 @@ class Answerer:
                         yield turn.fall_back("reply", piece.dropped[0], "left out what is not on record")
             except LLMError as error:
                 yield turn.fall_back("reply", error, "left out the model's remark")
-
-    def _doubts(self, turn: Turn, sentence: str, facts: str) -> str:
-        """What the critic has against a sentence of the remark: by rule, then, if set so, by the model."""
-        if self.settings.reflection == "off":
-            return ""
-        faults = self.critic.sentence(sentence, turn.items, turn.request, turn.reading.text)
-        if faults or self.llm is None or self.settings.reflection != "llm":
-            return "; ".join(fault.what for fault in faults)
-        turn.llm_calls += 1
-        margin = supported(self.llm, self.critic, sentence, facts, turn.budget)
-        return "the model doubts that the facts say it" if margin is not None and margin < UNSUPPORTED_BELOW else ""
 
     def _chat(self, turn: Turn) -> Iterator[Event]:
         act = turn.reading.act

@@ -70,7 +70,8 @@ class TransformersChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        text, usage, metadata = "", None, {}
+        text, usage = "", None
+        metadata: dict[str, Any] = {}
         for chunk in self._stream(messages, stop, **kwargs):
             message = cast("AIMessageChunk", chunk.message)
             text += str(message.text)
@@ -96,7 +97,8 @@ class TransformersChat(BaseChatModel):
             raise LLMTimeout(f"{self.source} was busy for {limit:.3g} s")
         try:
             step = torch.tensor([ids], device=model.device)
-            past, made, shown, reason = None, [], "", "length"
+            made: list[int] = []
+            past, shown, reason = None, "", "length"
             while len(made) < most:
                 if time.monotonic() > end:
                     raise LLMTimeout(f"{self.source} was not done after {limit:.3g} s; stopped")
@@ -123,7 +125,7 @@ class TransformersChat(BaseChatModel):
             self._turn.release()
 
     def _prompt(self, messages: Sequence[BaseMessage], kwargs: dict[str, Any]) -> list[int]:
-        said = cast("list[dict[str, Any]]", convert_to_openai_messages(list(messages)))
+        said = list(convert_to_openai_messages(list(messages)))
         schema = (kwargs.get("response_format") or {}).get("json_schema", {}).get("schema")
         if schema is not None and said:
             form = json.dumps(schema, separators=(",", ":"))
