@@ -30,6 +30,7 @@ ADAPTERS = {
     "agent/llm/openai_compatible.py": {"langchain_openai", "langchain_core", "openai"},
     "agent/llm/scripted.py": {"langchain_core"},
     "agent/llm/xllamacpp_chat.py": {"langchain_core", "xllamacpp"},
+    "agent/llm/transformers_chat.py": {"langchain_core", "transformers", "torch"},
     "serve/mcp_server.py": {"mcp"},
 }
 """The only modules that may import these libraries at their top; the web's own are those of ``serve``."""
@@ -159,6 +160,7 @@ NEEDS_AN_EXTRA = {
     "convrec.memory.chroma_store",
     "convrec.agent.llm.openai_compatible",
     "convrec.agent.llm.scripted",
+    "convrec.agent.llm.transformers_chat",
     "convrec.agent.llm.xllamacpp_chat",
     "convrec.serve.api.answers",
     "convrec.serve.api.chat",
