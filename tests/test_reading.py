@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from convrec.tools.predicates import Op
@@ -286,3 +287,124 @@ def test_a_long_list_of_titles_does_not_keep_the_machine_busy(reader: Understand
     started = time.perf_counter()
     read(reader, "I loved " + " and ".join(["Heat"] * 400))
     assert time.perf_counter() - started < 2.0
+
+
+# -- what is said beside the wish -------------------------------------------------------------------------------------
+
+CHILDREN = "suitable for children (rated G or PG, or a family film without a rating)"
+PERSONAS = (
+    "I'm 34 years old.",
+    "I am a 67-year-old widow.",
+    "I'm German.",
+    "I'm a plumber from Leeds.",
+    "I grew up in Japan.",
+    "I live in Chicago.",
+    "My father was a policeman in Italy.",
+    "I'm vegan and I collect stamps.",
+    "As a retired war correspondent,",
+    "It has been raining all day.",
+)
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+@pytest.mark.parametrize("wish", ["A thriller under 100 minutes, please.", "I want something like Alien."])
+def test_who_the_user_is_changes_nothing(reader: Understander, persona: str, wish: str) -> None:
+    plain, told = read(reader, wish), read(reader, f"{persona} {wish}")
+    assert (told.act, labels(told), told.query, named(told)) == (plain.act, labels(plain), plain.query, named(plain))
+    assert not told.unknown
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("I have two hours", "at most 120 minutes"),
+        ("I don't read subtitles", "in English"),
+        ("I'm a huge horror fan", "horror"),
+        ("I'm 9 years old", "suitable for children (rated G or PG, or a family film without a rating)"),
+        (
+            "a movie for my wife, me and the kids",
+            "suitable for children (rated G or PG, or a family film without a rating)",
+        ),
+    ],
+)
+def test_what_of_the_user_is_a_wish_stays(reader: Understander, text: str, label: str) -> None:
+    assert labels(read(reader, text)) == [label]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The weather is awful today.", "I'm cooking dinner right now.", "I once met an actor at the airport.",
+     "My train was late again.", "We had pizza for lunch."],
+)  # fmt: skip
+def test_talk_of_the_day_starts_no_search(reader: Understander, text: str) -> None:
+    assert read(reader, text).act == read(reader, text, Focus(slate=(1, 2, 3))).act == "other"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Any suggestion for me?", "A film for this evening?", "a good film for tonight", "surprise me", "Any tips?",
+     "Some movie for tonight?", "What should I watch tonight?", "Your suggestions, please.",
+     "What other ones do you have?"],
+)  # fmt: skip
+def test_a_request_without_content_is_one_and_searches_for_nothing(reader: Understander, text: str) -> None:
+    reading = read(reader, text)
+    assert (reading.act, reading.query) == ("recommend", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("I never watch anything over 120 minutes.", "at most 120 minutes"),
+        ("I don't watch anything longer than two hours.", "at most 120 minutes"),
+        ("I won't watch anything under 80 minutes.", "at least 80 minutes"),
+        ("From now on never anything below 80% from the critics.", "critics' score of at least 80%"),
+        ("80% or higher from the critics", "critics' score of at least 80%"),
+        ("I want films over 120 minutes", "over 120 minutes"),
+        ("I never tire of films over 3 hours", "over 180 minutes"),
+    ],
+)
+def test_a_denied_bound_is_the_other_bound(reader: Understander, text: str, label: str) -> None:
+    assert labels(read(reader, text)) == [label]
+
+
+@pytest.mark.parametrize("text", ["It should be from Brazil.", "something made in Australia"])
+def test_a_country_is_no_title(reader: Understander, text: str) -> None:
+    reading = read(reader, text)
+    assert not reading.mentions
+    assert len(reading.conditions) == 1
+    assert named(read(reader, "I loved Brazil")) == [("Brazil (1985)", "liked")]
+
+
+RUNNING = Focus(slate=(1, 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["It should be a romance film.", "It has to be a romance film too.", "One more thing: a romance film.",
+     "Also: a romance film.", "Oh, and it would be great if it was a romance film.",
+     "None of these. It should be a romance film."],
+)  # fmt: skip
+def test_an_addition_continues_and_adds(reader: Understander, text: str) -> None:
+    reading = read(reader, text, RUNNING)
+    assert (reading.act, reading.continues, reading.adds) == ("recommend", True, ("genres",))
+
+
+@pytest.mark.parametrize(
+    "text", ["None of these.", "Not these.", "nope", "Hmm, none of these really.", "None of these. I loved Heat.",
+             "Thanks, but none of those are for me.", "I don't like any of them."],
+)  # fmt: skip
+def test_a_rejected_list_is_turned_down_and_the_request_goes_on(reader: Understander, text: str) -> None:
+    reading = read(reader, text, RUNNING)
+    assert (reading.act, reading.rejects, reading.continues) == ("recommend", True, True)
+    assert not read(reader, "I don't like them too long", RUNNING).rejects
+
+
+def test_what_else_is_there_is_no_look_up(reader: Understander) -> None:
+    reading = read(reader, "Not John Wick, I hated it. What else is there?", RUNNING)
+    assert (reading.act, named(reading)) == ("recommend", [("John Wick (2014)", "disliked")])
+
+
+def test_yes_answers_the_agents_question(reader: Understander) -> None:
+    asked = replace(RUNNING, asked=True)
+    assert {read(reader, t, asked).act for t in ("Yes, please.", "sure", "Oh yes, please do!")} == {"recommend"}
+    assert read(reader, "Yes, please.", RUNNING).act == "thanks"

@@ -118,9 +118,10 @@ _ASSENT = re.compile(
 )
 """Yes to what was offered."""
 REJECTS = re.compile(
-    r"\bnone of (?:those|these|them)\b|\b(?:don'?t|do not|didn'?t) (?:really )?(?:like|want|care for|fancy) "
-    r"(?:any of )?(?:those|these|them)\b|\b(?:not|neither of) (?:any of )?(?:those|these|them)\b(?! (?:again|\w+s)\b)|"
-    r"\bnot (?:interested in|into) (?:any of )?(?:those|these|them)\b|"
+    r"\bnone of (?:those|these|them)\b|\b(?:not|neither of) (?:any of )?(?:those|these|them)\b"
+    r"(?! (?:kinds?|types?|sorts?)\b)|\b(?:(?:don'?t|do not|didn'?t) (?:really )?(?:like|want|care for|fancy)|"
+    r"not (?:interested in|into)) (?:any of )?(?:those|these|them)(?=\W*$|[.,;!]| (?:at all|really|much|either|"
+    r"any ?more|films?|movies?|ones?)\b)|"
     r"^\W*(?:no+|nah|nope|no,? thanks?(?: you)?)\W*(?:$|[,.;!]\s*(?:none|not|i(?: do|'?d|'?m)?n?'?t?|sorry|something|"
     r"next|other|another|thanks|please)\b)|\b(?:those|these|they) (?:are|do|don'?t|aren'?t) (?:all )?(?:not|bad|awful|"
     r"appeal|boring|terrible|no good)\b"

@@ -40,7 +40,7 @@ _WISHING = re.compile(
     r"seen|saw|see|watch|watched|watching|rewatch\w*|finished|heard|hear|blown away|recommend|suggest|know|mean|meant|"
     r"forget|remember|said|told|asked|changed my mind|mentioned|don'?t (?:know|care)|not sure|unsure|sad|happy|lonely|"
     r"down|stressed|anxious|heartbroken|exhausted|depressed|tired|scared|hurt|laugh|cry|smile|minutes|hours?|"
-    r"alone with|with (?:my|the|our) (?:kids?|children|son|daughter)|else|instead)\b"
+    r"alone with|romantic|scary|spooky|funny|with (?:my|the|our) (?:kids?|children|son|daughter)|else|instead)\b"
 )
 """Words with which somebody speaks of a wish, a judgement, a mood or a film evening, not of who they are."""
 _ITEM_TALK = re.compile(
@@ -119,7 +119,9 @@ def _pieces(low: str) -> list[tuple[int, int, bool]]:
     start = 0
     for m in _BREAK.finditer(low):
         if low[start : m.start()].strip():
-            out.append((start, m.start(), m[0][:1] in ".!?\n" and bool(low[m.end() :].strip())))
+            # With an aside goes the word that ties it to what follows: "I'm 19 and".
+            end = m.end() if m[0][:1].isspace() and m[0].strip(" -–—(") else m.start()
+            out.append((start, end, m[0][:1] in ".!?\n" and bool(low[m.end() :].strip())))
         start = m.end()
     if low[start:].strip():
         out.append((start, len(low), False))

@@ -206,7 +206,9 @@ CHILD_PHRASES = (
     r"for the whole family",
     r"(?:safe|suitable|ok|okay|appropriate|good|fine) for (?:an? |my |our )?"
     r"(?:(?<!\d)" + _CHILD_AGE + r"[- ]?(?:year|yr)s?[- ]?olds?|kids?|child(?:ren)?)",
-    r"(?<!than )(?<![\d.,-])\b" + _CHILD_AGE + r"[- ](?:years?|yrs?)[- ]olds?\b(?! (?:films?|movies?|\w+ films?))",
+    r"(?<!than )(?<![\d.,-])\b"
+    + _CHILD_AGE
+    + r"[- ](?:years?|yrs?)[- ]olds?\b(?! (?:\w+ )?(?:films?|movies?|classics?|westerns?|comed\w+|thrillers?|dramas?))",
     r"\bkids are " + _CHILD_AGE + r"\b",
 )
 """Phrases that say children are watching (on the lower-cased text)."""

@@ -36,7 +36,8 @@ STRAY_WORDS = frozenset(
     plenty point possibly proabaly pointing provide quot rate reach read reading recall recommender
     recommending refuse refresher release reminding revisit season seeing seek seeking sent serve she should shouldn
     show shows sick sound sounds spare stand stay step still stop stopped stream stumble suit suits supposed surprised
-    tad tend terrible theater theaters theatre there till total toward towards trailer trailers truly umm unfortunately
+    proposal proposals tad tend terrible theater theaters theatre there till total
+    tip tips toward towards trailer trailers truly umm unfortunately
     used view viewing waiting wanting wanna wanted week weeks whereas wonderful worthy would yesss yup
     between non one two three four five six seven eight nine ten
     above actually ages aint along already also alright amazing appreciate around author based beginning below

@@ -29,7 +29,8 @@ _AT_LEAST_BEFORE = re.compile(
 )
 _DENIED = (
     r"\b(?:not|nothing|no|never|none|without|avoid|skip|refuse|hate|can'?t stand|cannot stand|"
-    r"(?:don|won|can|wouldn)'?t|cannot)\b(?! mind)(?:(?!\b(?:but|just|only|rather|instead|mind)\b)[^.;:!?,]){0,45}?\b"
+    r"(?:don|won|can|wouldn)'?t|cannot)\b(?! mind)"
+    r"(?:(?!\b(?:but|just|only|rather|instead|mind|tire|tired|enough|problem)\b)[^.;:!?,]){0,45}?\b"
 )
 """A denial that reaches over a few words of the same clause: "I never watch anything over"."""
 _DENIED_LONGER = re.compile(
