@@ -18,6 +18,7 @@ from convrec.agent.session import Session
 from convrec.core.errors import ToolRetry
 from convrec.core.items import ItemList
 from convrec.core.text import fold
+from convrec.tools.acts import WISH
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import AnyOf, Condition, check, condition_from_json, condition_to_json
 from convrec.tools.schema import FieldSpec, Role
@@ -157,6 +158,9 @@ class Asker:
             return reading
         spec = self.catalogue.schema.field(asked.get("field", ""))
         if spec is None or words > SHORT_ANSWER:
+            return reading
+        others = [c for c in reading.conditions if c.slot != asked["slot"] and not c.negative]
+        if others and WISH.search(low):  # "something scary from the 80s" is a wish of its own
             return reading
         if any(c.slot == asked["slot"] for c in reading.conditions):
             return reading if reading.dropped else replace(reading, act="recommend", continues=True)
