@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from convrec.core.text import fold
-from convrec.tools.acts import MORE, REJECTS, WISH, Act, classify
+from convrec.tools.acts import MORE, REJECTS, Act, classify
 from convrec.tools.asides import find_asides
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.follow_ups import adds, continues, goes_on_from
 from convrec.tools.lexicon import FUNCTION_WORDS, NARROWER, SMALL_NUMBERS
 from convrec.tools.lexicon_words import STRAY_WORDS
 from convrec.tools.linking import Linker
@@ -80,36 +81,6 @@ _THIRD_PERSON = re.compile(
     r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|"
     r"boss|roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?"
     r"(?:lov|lik|hat|watch|enjoy|prefer|want)[^,.;!?]*"
-)
-_TALK = (
-    r"^\W*(?:(?:oh|ah|ok(?:ay)?|well|hmm+|yes|yeah|sure|thanks?|thank you|sorry|great|"
-    r"cool|nice|please|fine|and|but)\b\W*)*"
-)
-"""What may come before the words that tie a message to the running request."""
-_IT_SHOULD = (
-    r"(?:it|they|that|this|these|those|the (?:film|movie|one)s?)(?:'d| would| should| must| has to| have to| needs? to|"
-    r" ought to| can| could| may| might| shouldn'?t| mustn'?t| can'?t| does(?:n'?t| not) (?:have|need) to)"
-)
-_ADDS = re.compile(
-    _TALK
-    + r"(?:also\b|(?:and )?(?:one|another) (?:more )?(?:thing|wish|condition|request|point)\b|additionally|besides|"
-    r"on top of that|plus\b|and\b)|"
-    rf"(?:^|[.;!,?]\s*|\band )(?:also )?(?:ideally )?{_IT_SHOULD}\b|\bi(?:'d| would) (?:love|like|prefer) it to be\b|"
-    r"\b(?:too|as well|on top)\W*$"
-)
-_INSTEAD = re.compile(r"\b(?:instead|rather|actually|after all|changed my mind|no longer)\b")
-_FRESH = re.compile(
-    r"\b(?:what about|how about|instead|rather|i want|i'?d like|i would like|give me|recommend|show me|let'?s try|"
-    r"something (?:like|by|with|from)|an?)\b"
-)
-_CONTINUES = re.compile(
-    _TALK + r"(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
-    r"ok(?:ay)?,? but|in|from|with|by|under|before|after|since|between|any with|those are|these are|even|"
-    r"something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
-    r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
-    r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|"
-    rf"{_IT_SHOULD}|(?:one|another) (?:more )?(?:thing|wish|condition|request|point)|additionally|"
-    r"i(?:'d| would) (?:love|like|prefer) it to|show me more|more like|i (?:always|never)|please no|can you make)\b"
 )
 _TAKES_BACK = re.compile(r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\bscratch that\b")
 _CLAUSE = re.compile(r"[.;:!?,\n]|\bbut\b|\binstead\b|\band\b|\bi(?:'d)? (?:want|rather|prefer)\b")
@@ -208,9 +179,9 @@ class Understander:
             person_of=person_of,
             person_of_unknown=person_unknown,
             continues=(bool(dropped) and not conditions)
-            or (rejects and _goes_on_from(masked.low))
-            or _continues(masked, mentions, conditions, person_of is not None, query, self._category_fields()),
-            adds=self._category_fields() if _ADDS.search(masked.low) and not _INSTEAD.search(masked.low) else (),
+            or (rejects and goes_on_from(masked.low))
+            or continues(masked, mentions, conditions, person_of is not None, query, self._category_fields()),
+            adds=self._category_fields() if adds(masked.low) else (),
             rejects=rejects,
             dropped=tuple(dropped),
             count=_count(masked.low),
@@ -326,15 +297,10 @@ def _without_asides(message: Message, links: Links, kinds: frozenset[str]) -> tu
 
     titles = tuple(x for x in links.titles if named(x.start))
     asides = [(s, e) for s, e in asides if not any(s <= x.start < e for x in titles)]
-    inside = [x for x in (*links.people, *links.unknown) if any(s <= x.start < e for s, e in asides)]
-    people = tuple(x for x in links.people if x not in inside)
-    return Links(titles, people, tuple(x for x in links.unknown if x not in inside)), asides
-
-
-def _goes_on_from(low: str) -> bool:
-    """Whether what follows "none of these" keeps to the running request rather than naming another."""
-    said = REJECTS.sub(" ", low)
-    return _ADDS.search(said.strip(" .,;!")) is not None or _FRESH.search(said) is None
+    people = tuple(x for x in links.people if not any(s <= x.start < e for s, e in asides))
+    return Links(
+        titles, people, tuple(x for x in links.unknown if not any(s <= x.start < e for s, e in asides))
+    ), asides
 
 
 def _taken_back(rest: Message) -> tuple[Message | None, Message]:
@@ -356,28 +322,6 @@ def _with_it(message: Message, links: Links, pointers: Sequence[tuple[int, int]]
     for start, end in sorted(spans, reverse=True):
         low = f"{low[:start]}it{low[end:]}"
     return low
-
-
-def _continues(
-    masked: Message,
-    mentions: Sequence[Mention],
-    conditions: Sequence[Condition],
-    person_of: bool,
-    query: str,
-    categories: Sequence[str],
-) -> bool:
-    """A message without a wish of its own, or opening with a word that ties it to the running request."""
-    fresh = person_of or any(m.how != "reference" and m.polarity in ("liked", "like") for m in mentions)
-    # Years, lengths and ratings narrow what is running; a genre, an origin or a person is a wish of its own.
-    own = {"origin", *categories}
-    positive = any(
-        not c.negative and c.source != "critique" and (c.slot in own or c.slot.startswith("person:"))
-        for c in conditions
-    )
-    wish = bool(query) and WISH.search(masked.low) is not None
-    if not (positive or fresh or wish):
-        return True
-    return _CONTINUES.search(masked.low) is not None and not fresh
 
 
 def _count(low: str) -> int | None:
