@@ -399,6 +399,12 @@ def test_a_rejected_list_is_turned_down_and_the_request_goes_on(reader: Understa
     assert not read(reader, "I don't like them too long", RUNNING).rejects
 
 
+@pytest.mark.parametrize("text", ["nope, from the United States", "No, with Tom Hanks"])
+def test_no_before_a_wish_turns_the_list_down_unless_it_answers(reader: Understander, text: str) -> None:
+    assert read(reader, text, RUNNING).rejects
+    assert not read(reader, text, replace(RUNNING, asked=True)).rejects
+
+
 def test_what_else_is_there_is_no_look_up(reader: Understander) -> None:
     reading = read(reader, "Not John Wick, I hated it. What else is there?", RUNNING)
     assert (reading.act, named(reading)) == ("recommend", [("John Wick (2014)", "disliked")])

@@ -127,6 +127,8 @@ REJECTS = re.compile(
     r"appeal|boring|terrible|no good)\b"
 )
 """The whole list is turned down."""
+NO_FIRST = re.compile(r"^\W*(?:no+|nah|nope)\s*[,.;!]")
+"""Turns the list down too, unless it answers a question."""
 _FOLLOW_UP = re.compile(r"\?|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b")
 _WHY = re.compile(
     r"^\W*(?:but |and |so |ok |hm+,? )?why\b(?! don'?t| not (?:try|watch|just)\b)|"

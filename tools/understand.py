@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from convrec.core.text import fold
-from convrec.tools.acts import MORE, REJECTS, Act, classify
+from convrec.tools.acts import MORE, NO_FIRST, REJECTS, Act, classify
 from convrec.tools.asides import find_asides
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.follow_ups import adds, continues, goes_on_from
@@ -164,7 +164,8 @@ class Understander:
         if act == "lookup":
             mentions = tuple(replace(m, polarity="asked") if m.polarity in ("named", "like") else m for m in mentions)
             conditions = []
-        rejects = act == "recommend" and bool(focus.slate) and REJECTS.search(masked.low) is not None
+        refused = REJECTS.search(masked.low) or (not focus.asked and NO_FIRST.search(masked.low))
+        rejects = act == "recommend" and bool(focus.slate) and bool(refused)
         standing = act in ("recommend", "other") and bool(conditions) and _STANDING.search(rest.low) is not None
         if standing:
             conditions = [replace(c, standing=True) for c in conditions]
