@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from convrec.core.items import Item
 from convrec.core.text import fold
@@ -32,6 +33,10 @@ _AND = re.compile(r"^(?:,|,? and|,? &|/)\s*$")
 _LINKED = re.compile(r"(?:\blike|\bsuch as|\bsimilar to|\bas in|\bshared? with|\bthan)\s*$", re.IGNORECASE)
 _NAMING = re.compile(r"(?:\blike|\btry|\bwatch|\bsee|\brecommend|\benjoy|\balso|\badd|[“\"])\s*$", re.IGNORECASE)
 _PART_OF = {"directors": "director", "writers": "writer", "cast": "actor"}
+
+
+_Span: TypeAlias = tuple[int, int, str]
+"""(start, end, folded words)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,14 @@ class Claims:
         from its place (a line of the list)."""
         found: list[Problem] = []
         named, masked = self._titles(sentence, found)
-        hits = self._lookup(masked)
-        self._people(sentence, masked, hits, named)
-        self._strangers(sentence, masked, hits, named, found)
+        spans = _spans(masked)
+        hits = self._lookup(spans)
+        self._people(sentence, spans, hits, named)
+        self._strangers(sentence, spans, hits, named, found)
         for one in named:
             if one.person is not None:
                 found += self._person(sentence, one, named, subject)
-        found += self._unknown_people(sentence, masked, named)
+        found += self._unknown_people(sentence, spans, named)
         found += self._numbers(sentence, masked, named, subject)
         return found
 
@@ -120,11 +126,16 @@ class Claims:
         return item not in self.slate or bool(_LINKED.search(before))
 
     def _strangers(
-        self, sentence: str, masked: str, hits: dict[str, list[NameHit]], named: list[_Named], found: list[Problem]
+        self,
+        sentence: str,
+        spans: list[_Span],
+        hits: dict[str, list[NameHit]],
+        named: list[_Named],
+        found: list[Problem],
     ) -> None:
         """Titles that are neither on the list nor what it is compared with."""
         said = f" {fold(self.said)} "
-        for start, end, norm in _spans(masked):
+        for start, end, norm in spans:
             if any(one.start < end and start < one.end for one in named):
                 continue
             text = sentence[start:end]
@@ -141,16 +152,16 @@ class Claims:
 
     # -- people -------------------------------------------------------------------------------------------------------
 
-    def _lookup(self, masked: str) -> dict[str, list[NameHit]]:
+    def _lookup(self, spans: list[_Span]) -> dict[str, list[NameHit]]:
         """What the catalogue knows of every run of capitalised words, by folded words; one query."""
         out: dict[str, list[NameHit]] = {}
-        for hit in self.catalogue.find_names([norm for _, _, norm in _spans(masked)]):
+        for hit in self.catalogue.find_names([norm for _, _, norm in spans]):
             out.setdefault(hit.norm, []).append(hit)
         return out
 
-    def _people(self, sentence: str, masked: str, hits: dict[str, list[NameHit]], named: list[_Named]) -> None:
+    def _people(self, sentence: str, spans: list[_Span], hits: dict[str, list[NameHit]], named: list[_Named]) -> None:
         specs = {spec.name for spec in self.catalogue.schema.people()}
-        for start, end, norm in _spans(masked):  # longest first
+        for start, end, norm in spans:  # longest first
             if any(one.start < end and start < one.end for one in named):
                 continue
             fields = {hit.field: str(hit.value) for hit in hits.get(norm, ()) if hit.field in specs}
@@ -185,9 +196,9 @@ class Claims:
         whose = about[0].title if len(about) == 1 else "none of these"
         yield Problem("person", f"{name} is not {_PART_OF.get(part, 'among the people')} of {whose} on record")
 
-    def _unknown_people(self, sentence: str, masked: str, named: Sequence[_Named]) -> Iterator[Problem]:
+    def _unknown_people(self, sentence: str, spans: list[_Span], named: Sequence[_Named]) -> Iterator[Problem]:
         """Somebody in a part whom the catalogue does not know at all."""
-        for start, end, _ in _spans(masked):
+        for start, end, _ in spans:
             if any(one.start < end and start < one.end for one in named):
                 continue
             cue = _CUE.search(sentence[:start].lower())
@@ -240,7 +251,7 @@ def _has(item: Item, name: str, part: str) -> bool:
     return any(isinstance(value, tuple) and name in value for value in item.fields.values())
 
 
-def _spans(text: str) -> list[tuple[int, int, str]]:
+def _spans(text: str) -> list[_Span]:
     """(start, end, folded words) of every run of words that begins and ends with a capitalised word or a number; the
     longest first, then from left to right."""
     words = list(_WORD.finditer(text))

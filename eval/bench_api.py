@@ -12,6 +12,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,8 +88,10 @@ def own_server(workers: int, options: Sequence[str], env: Mapping[str, str] | No
     """
     command = [sys.executable, "-m", "convrec.app", "serve", "--port", "0", "--workers", str(workers), *options]
     said: list[str] = []
+    # A pipe that nobody reads would fill up and stop the server.
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- closed below, after the server has ended
     process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(env or {})}
+        command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(env or {})}
     )
     try:
         assert process.stdout is not None
@@ -99,6 +102,8 @@ def own_server(workers: int, options: Sequence[str], env: Mapping[str, str] | No
                 url = found[1]
                 break
         if url is None:
+            log.seek(0)
+            said += [line for line in log.read().splitlines() if line.strip()]
             raise ConvrecError("the server stopped before it answered: " + " | ".join(said[-3:] or ["no word"]))
         _wait_ready(url, process)
         yield url, process.pid
@@ -108,6 +113,7 @@ def own_server(workers: int, options: Sequence[str], env: Mapping[str, str] | No
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+        log.close()
 
 
 def bench_api(
