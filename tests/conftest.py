@@ -114,3 +114,18 @@ def _check(family: int, address: Any) -> None:
         allowed = False
     if not allowed:
         pytest.fail(f"a test reached for {name!r}; tests may use the loopback only")
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set folder with ReDial and INSPIRED in it, fetched once; tests only read it."""
+    from convrec.tools.dataset_fetch import fetch_dataset
+    from convrec.tools.dataset_sources import DATASETS
+
+    mirror = os.environ.get("CONVREC_DATA_MIRROR") or (DATA if DATA.is_dir() else None)
+    if mirror is None:
+        pytest.fail("ReDial is not there: set CONVREC_DATA_MIRROR to the data mirror (see: convrec data fetch redial)")
+    root = tmp_path_factory.mktemp("datasets")
+    for name in ("redial", "inspired"):
+        fetch_dataset(DATASETS[name], root, mirror=mirror)
+    return root

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -23,8 +22,6 @@ from convrec.eval.items import evaluate_items
 from convrec.eval.items_report import markdown
 from convrec.eval.mapped import Mapped, Setting
 from convrec.eval.protocols import OFFICIAL_COUNTS, check_counts, walk
-from convrec.tools.dataset_fetch import fetch_dataset
-from convrec.tools.dataset_sources import DATASETS
 from convrec.tools.datasets import DatasetItem, Dialogue, Message, RedialData
 from convrec.tools.recommenders.base import NEVER
 from convrec.tools.recommenders.data import TrainData
@@ -201,19 +198,6 @@ def test_wrong_choices_name_the_right_ones(tmp_path: Path) -> None:
             evaluate_items(tmp_path, systems=systems)
     with pytest.raises(DatasetError, match="convrec data fetch redial"):
         evaluate_items(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data set folder with ReDial in it."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    mirror = os.environ.get("CONVREC_DATA_MIRROR") or (default if default.is_dir() else None)
-    if mirror is None:
-        pytest.fail("ReDial is not there: set CONVREC_DATA_MIRROR to the data mirror (see: convrec data fetch redial)")
-    root = tmp_path_factory.mktemp("datasets")
-    for name in ("redial", "inspired"):
-        fetch_dataset(DATASETS[name], root, mirror=mirror)
-    return root
 
 
 @pytest.mark.data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from convrec.core.errors import DatasetError, RequestError
 from convrec.eval.items import evaluate_items
 from convrec.eval.protocols import OFFICIAL_COUNTS
 from convrec.eval.unicrs import unicrs_setting
-from convrec.tools.dataset_fetch import fetch_dataset
-from convrec.tools.dataset_sources import DATASETS
 from convrec.tools.datasets import InspiredData, RedialData
 from tiny_datasets import ALIEN, HEAT, JOKER, UP, tiny_datasets, zipped
 
@@ -86,15 +83,6 @@ class TestCases:
             evaluate_items(tiny, protocol="unicrs", systems=["echo"])
         with pytest.raises(RequestError, match="test split only"):
             evaluate_items(tiny, protocol="unicrs", split="valid")
-
-
-@pytest.fixture(scope="module")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    root = tmp_path_factory.mktemp("datasets")
-    for name in ("redial", "inspired"):
-        fetch_dataset(DATASETS[name], root, mirror=os.environ.get("CONVREC_DATA_MIRROR") or default)
-    return root
 
 
 @pytest.mark.data

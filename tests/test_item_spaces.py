@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,6 @@ from convrec.eval.items import evaluate_items
 from convrec.eval.items_report import markdown
 from convrec.eval.mapped import ItemMap, Mapped, names_by_use
 from convrec.eval.titles import Spelling, located
-from convrec.tools.dataset_fetch import fetch_dataset
-from convrec.tools.dataset_sources import DATASETS
 from convrec.tools.datasets import InspiredData, Mention, Message, RedialData
 from convrec.tools.recommenders.base import NEVER
 from convrec.tools.recommenders.data import Context, ItemDetails, TrainData
@@ -193,15 +190,6 @@ class TestCikmSettings:
         damaged.folder = tiny / "inspired"
         with pytest.raises(DatasetError, match="is missing"):
             cikm_setting(damaged)
-
-
-@pytest.fixture(scope="module")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    root = tmp_path_factory.mktemp("datasets")
-    for name in ("redial", "inspired"):
-        fetch_dataset(DATASETS[name], root, mirror=os.environ.get("CONVREC_DATA_MIRROR") or default)
-    return root
 
 
 @pytest.mark.data

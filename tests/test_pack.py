@@ -21,8 +21,6 @@ from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.collaborative import SURE_NEIGHBOUR, PackExpert
 from convrec.tools.content import ContentModel
-from convrec.tools.dataset_fetch import fetch_dataset
-from convrec.tools.dataset_sources import DATASETS
 from convrec.tools.datasets import Dialogue, Mention, Message, RedialData
 from convrec.tools.importing import ImportRequest, import_catalogue
 from convrec.tools.pack import EXPERTS, FORMAT, PACK_FILE, Pack, read_pack, shipped_pack, write_pack
@@ -194,14 +192,6 @@ class TestShipped:
         started = time.perf_counter()
         read_pack()
         assert time.perf_counter() - started < 1.0  # 0.02 s on an idle machine
-
-
-@pytest.fixture(scope="module")
-def datasets(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    root = tmp_path_factory.mktemp("datasets")
-    mirror: Path | str = Settings().data_mirror or request.config.rootpath.parent / "shared" / "data"
-    fetch_dataset(DATASETS["redial"], root, mirror=mirror)
-    return root
 
 
 @pytest.mark.data
