@@ -14,6 +14,7 @@ from typing import Literal
 
 from convrec.agent.budget import Budget
 from convrec.agent.critic_claims import Claims
+from convrec.agent.critic_lists import list_problems
 from convrec.agent.events import RecommendedItem
 from convrec.agent.llm.base import LLM, Message
 from convrec.agent.plan import Plan
@@ -121,7 +122,10 @@ class Critic:
         """One sentence about a list that was checked before."""
         records = self.catalogue.items([r for r in self.catalogue.rows_of([i.id for i in items]) if r is not None])
         claims = self._claims(records, request, message)
-        return [Fault(_kind(problem.kind), problem.what) for problem in claims.problems(text)]
+        faults = [Fault(_kind(problem.kind), problem.what) for problem in claims.problems(text)]
+        if not any(record.title in text for record in records):
+            faults += [Fault("words", what) for what in list_problems(text, records, self.catalogue)]
+        return faults
 
     # -- the choice of items, and their fields -----------------------------------------------------------------------
 

@@ -178,3 +178,26 @@ def test_planted_faults_are_caught(tmp_path: Path) -> None:
     assert found["caught"]["n"] == found["false_alarms"]["n"] == 60
     assert found["caught"]["share"] >= CAUGHT_AIM
     assert found["false_alarms"]["share"] < FALSE_AIM
+
+
+@pytest.mark.parametrize(
+    ("sentence", "faults"),
+    [
+        ("These are all crime films.", 0),
+        ("All three are crime films.", 1),
+        ("Both picks share a crime story.", 0),
+        ("These dramas fit your wish.", 0),
+        ("These comedies fit your wish.", 1),
+        ("Some of these are thrillers.", 0),
+        ("A mix of crime, drama and thriller.", 0),
+        ("All of these are from the 1990s.", 0),
+        ("These suit a family evening.", 0),
+        ("These family films suit the evening.", 1),
+        ("All with Al Pacino.", 1),
+        ("Heat is a thriller.", 0),
+    ],
+)
+def test_what_is_said_of_the_list_holds_for_every_item(heat: Item, fargo: Item, sentence: str, faults: int) -> None:
+    slate = [shown(heat), shown(fargo)]
+    found = Critic(demo_catalogue()).sentence(sentence, slate, Request(), "crime from the 1990s")
+    assert len(found) == faults, found
