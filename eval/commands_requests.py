@@ -14,7 +14,7 @@ from convrec.eval.report import markdown
 from convrec.eval.requests.labels import Split
 from rich.console import Console
 
-DEV_FIRST = "dev to work with; heldout only for the figure that is reported"
+DEV_FIRST = "dev and practice to work with; heldout only for the figure that is reported"
 
 
 def requests_command(

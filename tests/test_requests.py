@@ -23,14 +23,19 @@ from demo_agent import demo_catalogue, make_agent
 PEOPLE = ("people", "directors", "cast", "writers", "not_people")
 
 
+def every_request() -> list[LabelledRequest]:
+    return [request for split in labels.SPLITS for request in requests(split)]
+
+
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
     catalogue = demo_catalogue()
     return catalogue.items(range(catalogue.size))
 
 
-def test_there_are_enough_and_both_halves_hold_every_kind() -> None:
+def test_there_are_enough_and_every_split_holds_every_kind() -> None:
     assert len(all_requests()) >= 260
+    assert len(requests("practice")) >= 240
     for split in labels.SPLITS:
         assert len(requests(split)) >= 120
         kinds = Counter(request.group for request in requests(split))
@@ -45,8 +50,15 @@ def test_the_split_is_fixed_by_the_text_and_nothing_moves() -> None:
     assert Counter(chosen.values()) == Counter({"dev": 189, "heldout": 177}), text[:80]
 
 
+def test_practice_is_a_file_of_its_own() -> None:
+    practice = requests("practice")
+    assert practice == all_requests(labels.PRACTICE_FILE)
+    assert not {fold(r.text) for r in practice} & {fold(r.text) for r in all_requests() if not r.history}
+    assert labels.file_hash("dev") == labels.file_hash("heldout") != labels.file_hash("practice")
+
+
 def test_no_shipped_demonstration_is_a_labelled_request() -> None:
-    asked = {fold(request.text) for request in all_requests()}
+    asked = {fold(request.text) for request in every_request()}
     assert not asked & {fold(demonstration.text) for demonstration in shipped()}
 
 
@@ -54,7 +66,7 @@ def test_every_named_title_and_person_is_in_the_demo_catalogue(items: list[Item]
     titles = Counter(item.label for item in items)
     bare = {fold(item.title) for item in items}
     names = {name for item in items for field in ("directors", "cast", "writers") for name in item.tags(field)}
-    for request in all_requests():
+    for request in every_request():
         shown = [label for past in request.history for label in past.shown]
         for label in (*request.slots.liked, *request.slots.disliked, *request.slots.seen, *request.slots.about, *shown):
             assert titles[label] == 1, (request.id, label)
@@ -67,7 +79,7 @@ def test_every_named_title_and_person_is_in_the_demo_catalogue(items: list[Item]
 
 
 def test_the_hard_conditions_of_every_request_can_be_met(items: list[Item]) -> None:
-    for request in all_requests():
+    for request in every_request():
         if request.intent == ("recommend",):
             fits = any(not [*broken(item, request.slots), *broken(item, request.in_force)] for item in items)
             assert fits, request.id

@@ -1,7 +1,8 @@
-"""The labelled requests: their form, where they are, which half each belongs to, and whether they are sound.
+"""The labelled requests: their form, where they are, which split each belongs to, and whether they are sound.
 
-One request per line of ``data/requests.jsonl``. Labels say what the user means, not what the agent can read; they were
-written before any reading was measured on them.
+One request per line of ``data/requests.jsonl`` (halves "dev" and "heldout") and of ``data/practice.jsonl`` (split
+"practice": more requests for working with, written after the rules were first measured). Labels say what the user
+means, not what the agent can read; those of each file were written before any reading was measured on it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from convrec.core.errors import DataError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Intent: TypeAlias = Literal["recommend", "lookup", "feedback", "profile", "forget", "why", "chat"]
-Split: TypeAlias = Literal["dev", "heldout"]
-SPLITS: tuple[Split, ...] = ("dev", "heldout")
+Split: TypeAlias = Literal["dev", "heldout", "practice"]
+SPLITS: tuple[Split, ...] = ("dev", "heldout", "practice")
 FILE = "requests.jsonl"
+PRACTICE_FILE = "practice.jsonl"
 
 
 class _Strict(BaseModel):
@@ -101,7 +103,8 @@ class Past(_Strict):
 
 
 class LabelledRequest(_Strict):
-    id: str = Field(pattern=r"^r\d{3}$")
+    id: str = Field(pattern=r"^[rp]\d{3}$")
+    """r: a half of the first file; p: practice."""
     group: str
     """What kind of difficulty it stands for."""
     text: str = Field(min_length=1, max_length=1000)
@@ -116,45 +119,47 @@ class LabelledRequest(_Strict):
 
     @property
     def split(self) -> Split:
-        """Fixed by the text alone, so that added requests move no other."""
+        """Fixed by the file and the text alone, so that added requests move no other."""
+        if self.id.startswith("p"):
+            return "practice"
         return "dev" if hashlib.sha256(f"requests-1:{self.text}".encode()).digest()[0] % 2 == 0 else "heldout"
 
 
 @cache
-def all_requests() -> tuple[LabelledRequest, ...]:
-    """Every labelled request, in file order.
+def all_requests(file: str = FILE) -> tuple[LabelledRequest, ...]:
+    """Every labelled request of a file, in file order.
 
     Raises:
         DataError: a line is not of the form; names the line and the field.
     """
-    return tuple(_read(_lines()))
+    return tuple(_read(_file(file).read_text(encoding="utf-8").splitlines(), file))
 
 
 def requests(split: Split) -> tuple[LabelledRequest, ...]:
-    return tuple(request for request in all_requests() if request.split == split)
+    return tuple(request for request in all_requests(_file_of(split)) if request.split == split)
 
 
-def file_hash() -> str:
-    """sha256 of the data file, hex."""
-    return hashlib.sha256(_file().read_bytes()).hexdigest()
+def file_hash(split: Split) -> str:
+    """sha256 of the data file that ``split`` is in, hex."""
+    return hashlib.sha256(_file(_file_of(split)).read_bytes()).hexdigest()
 
 
-def _file() -> resources.abc.Traversable:
-    return resources.files("convrec.eval.requests").joinpath("data", FILE)
+def _file_of(split: Split) -> str:
+    return PRACTICE_FILE if split == "practice" else FILE
 
 
-def _lines() -> Sequence[str]:
-    return _file().read_text(encoding="utf-8").splitlines()
+def _file(name: str) -> resources.abc.Traversable:
+    return resources.files("convrec.eval.requests").joinpath("data", name)
 
 
-def _read(lines: Sequence[str]) -> Iterator[LabelledRequest]:
+def _read(lines: Sequence[str], file: str = FILE) -> Iterator[LabelledRequest]:
     taken: set[str] = set()
     for number, line in enumerate(lines, start=1):
         try:
             request = LabelledRequest.model_validate_json(line)
         except ValidationError as error:
-            raise DataError(f"{FILE}, line {number}: {error}. Correct the line") from error
+            raise DataError(f"{file}, line {number}: {error}. Correct the line") from error
         if {request.id, request.text} & taken:
-            raise DataError(f"{FILE}, line {number}: {request.id} or its text occurs twice. Give each request once")
+            raise DataError(f"{file}, line {number}: {request.id} or its text occurs twice. Give each request once")
         taken |= {request.id, request.text}
         yield request

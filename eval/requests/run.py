@@ -64,7 +64,7 @@ def config(split: Split, part: Part, agent: Agent, settings: Mapping[str, Any], 
         "demonstrations": agent.settings.demonstrations,
         **settings,
     }
-    return run_config("requests", asked, seed=seed, data={"requests": file_hash()})
+    return run_config("requests", asked, seed=seed, data={"requests": file_hash(split)})
 
 
 def run_requests(
@@ -216,7 +216,7 @@ class _Measure:
             request, self.catalogue.items(rows), self.catalogue.items([row for row in others if row is not None])
         )
         # What is held out is counted, not shown: nothing may be tuned on it.
-        kept = faults[:5] if request.split == "dev" else []
+        kept = [] if request.split == "heldout" else faults[:5]
         return {"given": bool(rows), "true": bool(rows) and not faults, "faults": len(faults), "shown_faults": kept}
 
     def _session(self, user: str, session_id: str) -> Session:
