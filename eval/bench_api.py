@@ -7,6 +7,7 @@ it, the next turn. The times are those the client sees.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from uuid import uuid4
 import httpx
 import numpy as np
 from convrec.core.errors import ConvrecError
+from convrec.eval.bench_wire import Connection
 
 START_S = 180.0
 """Longest wait for the server to be ready; the first start prepares the demo catalogue."""
@@ -32,6 +34,9 @@ REQUEST_S = 120.0
 RAMP_S = 1.0
 """The users arrive spread over so many seconds."""
 SAMPLE_S = 1.0
+QUIET = 0.2
+"""A server has finished starting when it uses less than this share of a core for :data:`SAMPLE_S`."""
+_OWN_S = re.compile(rb'"timings":\{[^}]*"total":([0-9.]+)')
 
 CONVERSATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -106,6 +111,7 @@ def own_server(workers: int, options: Sequence[str], env: Mapping[str, str] | No
             said += [line for line in log.read().splitlines() if line.strip()]
             raise ConvrecError("the server stopped before it answered: " + " | ".join(said[-3:] or ["no word"]))
         _wait_ready(url, process)
+        _wait_quiet(process.pid)
         yield url, process.pid
     finally:
         process.terminate()
@@ -143,12 +149,10 @@ async def _run(found: ApiBench, url: str, total: int | None, pid: int | None, ke
     errors: Counter[str] = Counter()
     memory: list[float] = []
     left = total if total is not None else 0
-    limits = httpx.Limits(max_connections=found.users, max_keepalive_connections=found.users)
-    headers = {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=url, timeout=REQUEST_S, limits=limits, headers=headers) as client:
 
-        async def user(number: int) -> None:
-            nonlocal left
+    async def user(number: int) -> None:
+        nonlocal left
+        with closing(Connection(url, key)) as server:
             draw = random.Random(seed * 100_003 + number)  # noqa: S311 - pauses, no secrets
             await asyncio.sleep(RAMP_S * number / found.users)
             conversation = 0
@@ -166,43 +170,46 @@ async def _run(found: ApiBench, url: str, total: int | None, pid: int | None, ke
                     }
                     began = time.perf_counter()
                     try:
-                        answer = await client.post("/v1/chat/completions", json=body)
-                    except httpx.HTTPError as error:
+                        sent = json.dumps(body).encode()
+                        status, answer = await server.send("POST", "/v1/chat/completions", sent, timeout_s=REQUEST_S)
+                    except (OSError, EOFError, ConvrecError) as error:
                         errors[type(error).__name__] += 1
                         continue
-                    if answer.status_code != 200:
-                        errors[str(answer.status_code)] += 1
+                    if status != 200:
+                        errors[str(status)] += 1
                     else:
                         times.append(time.perf_counter() - began)
-                        own.append(answer.json()["convrec"]["timings"]["total"])
+                        if alone := _OWN_S.search(answer):
+                            own.append(float(alone[1]))
                     if found.think_s:
                         await asyncio.sleep(draw.expovariate(1 / found.think_s))
                 conversation += 1
 
-        async def watch() -> None:
-            while pid is not None and (now := rss_mib(pid)) is not None:
-                memory.append(now)
-                await asyncio.sleep(SAMPLE_S)
+    async def watch() -> None:
+        while pid is not None and (now := rss_mib(pid)) is not None:
+            memory.append(now)
+            await asyncio.sleep(SAMPLE_S)
 
-        watching = asyncio.create_task(watch())
-        began, cpu = time.perf_counter(), cpu_seconds(pid)
-        await asyncio.gather(*(user(number) for number in range(found.users)))
-        found.seconds = time.perf_counter() - began
-        if cpu is not None and (after := cpu_seconds(pid)) is not None and times:
-            found.server_cpu_ms = (after - cpu) / len(times) * 1000
-        watching.cancel()
-        places = asyncio.Semaphore(8)
+    watching = asyncio.create_task(watch())
+    began, cpu = time.perf_counter(), cpu_seconds(pid)
+    await asyncio.gather(*(user(number) for number in range(found.users)))
+    found.seconds = time.perf_counter() - began
+    if cpu is not None and (after := cpu_seconds(pid)) is not None and times:
+        found.server_cpu_ms = (after - cpu) / len(times) * 1000
+    watching.cancel()
+    places = asyncio.Semaphore(8)
 
-        async def erase(number: int) -> None:
-            async with places:
-                await client.delete(f"/v1/users/bench-{run}-{number}")
+    async def erase(number: int) -> None:
+        async with places:
+            with closing(Connection(url, key)) as server:
+                await server.send("DELETE", f"/v1/users/bench-{run}-{number}", timeout_s=REQUEST_S)
 
-        await asyncio.gather(*(erase(number) for number in range(found.users)))
+    await asyncio.gather(*(erase(number) for number in range(found.users)))
     found.answered, found.errors = len(times), dict(errors)
     found.per_second = len(times) / found.seconds
     if times:
         found.p50, found.p95, found.p99 = (float(x) for x in np.percentile(times, (50, 95, 99)))
-        found.slowest, found.server_p95 = max(times), float(np.percentile(own, 95))
+        found.slowest, found.server_p95 = max(times), float(np.percentile(own or [0.0], 95))
     if tenth := len(memory) // 10:
         found.rss_first = float(np.median(memory[tenth : 2 * tenth]))
         found.rss_last = float(np.median(memory[-tenth:]))
@@ -256,3 +263,14 @@ def _wait_ready(url: str, process: subprocess.Popen[str]) -> None:
             pass
         time.sleep(0.2)
     raise ConvrecError(f"the server was not ready within {START_S:g} s")
+
+
+def _wait_quiet(pid: int) -> None:
+    """Until all workers have started: one that is still loading computes, though another one says it is ready."""
+    end, before = time.monotonic() + START_S, cpu_seconds(pid)
+    while before is not None and time.monotonic() < end:
+        time.sleep(SAMPLE_S)
+        after = cpu_seconds(pid)
+        if after is None or after - before < QUIET * SAMPLE_S:
+            return
+        before = after

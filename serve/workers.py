@@ -6,11 +6,11 @@ folder of this run for what is worth nothing afterwards (the index of unnamed co
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -56,8 +56,8 @@ class WorkerApp:
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            app.state.api.ready.clear()
-            threading.Thread(target=warm, args=(app.state.api,), name="convrec-warm", daemon=True).start()
+            # Connections go to whichever worker takes them: none must go to one that is still loading.
+            await asyncio.to_thread(warm, app.state.api)
             async with inner(app):
                 yield
             agent.close()
