@@ -10,59 +10,16 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convrec.core.files import replacing
 from convrec.core.locks import locked
+from convrec.memory.chroma_programs import COMPACT, DROP_INDEX, PREPARE, PURGE
 
 DATABASE = "chroma.sqlite3"
 HELPER_TIMEOUT_S = 600
 """Longest wait for the helper process, seconds; compacting takes about a second per 50,000 records."""
-
-_PREPARE = """
-import os, sqlite3, sys
-path = sys.argv[1]
-if os.path.exists(path):
-    with open(path, "rb") as file:
-        head = file.read(16)
-    if head and head != b"SQLite format 3\\0":  # Chroma would try for long seconds
-        raise SystemExit("it is not a SQLite file")
-db = sqlite3.connect(path, timeout=30)
-db.execute("PRAGMA journal_mode = WAL")
-db.close()
-"""
-
-# VACUUM writes the file anew without its free pages; the checkpoint then empties the write-ahead log. Chroma leaves the
-# index folder of a collection that is dropped; it bears the id of its segment.
-_COMPACT = """
-import pathlib, shutil, sqlite3, sys, time, uuid
-db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
-db.execute("VACUUM")
-for _ in range(100):
-    if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-        break
-    time.sleep(0.05)
-else:
-    raise SystemExit("its log is being read")
-used = {row[0] for row in db.execute("SELECT id FROM segments")}
-db.close()
-for folder in pathlib.Path(sys.argv[1]).parent.iterdir():
-    try:
-        uuid.UUID(folder.name)
-    except ValueError:
-        continue
-    if folder.name not in used:
-        shutil.rmtree(folder)
-"""
-
-_DROP_INDEX = """
-import pathlib, shutil, sqlite3, sys
-db = sqlite3.connect(sys.argv[1], timeout=30)
-for (segment,) in db.execute("SELECT id FROM segments WHERE collection = ? AND scope = 'VECTOR'", (sys.argv[2],)):
-    shutil.rmtree(pathlib.Path(sys.argv[1]).parent / segment, ignore_errors=True)
-db.close()
-"""
 
 
 class ChromaFiles:
@@ -74,20 +31,37 @@ class ChromaFiles:
         self._changes, self._lock, self._uncompacted, self._unmended = (
             path / name for name in ("convrec.changes", "convrec.lock", "convrec.uncompacted", "convrec.unmended")
         )
+        self._purging: subprocess.Popen[bytes] | None = None
         self._blanked = 0  # newest change of an index file seen by blank_unused, ns
 
     def prepare(self) -> None:
-        """Make the folder, and let its SQLite file use a write-ahead log.
+        """Make the folder, let its SQLite file use a write-ahead log, leave records out of its index of texts, and
+        empty its log of what is done. To be called again when Chroma has made the file.
 
-        With it a write costs one synchronisation instead of four, and nobody's reading waits for another's writing.
+        With a write-ahead log a write costs one synchronisation instead of four, and nobody's reading waits for
+        another's writing.
 
         Raises:
             OSError: the folder cannot be made, or the file is no SQLite file.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        problem = self._run(_PREPARE)
+        problem = self._run(PREPARE)
         if problem:
             raise OSError(f"{DATABASE}: {problem}")
+
+    def purge(self) -> None:
+        """Empty Chroma's log of what is done, in a process that nobody waits for; at most one at a time."""
+        if self._purging is not None and self._purging.poll() is None:
+            return
+        command = [sys.executable, "-I", "-S", "-c", PURGE, str(self.database)]
+        with suppress(OSError):  # then it is done at the next opening
+            self._purging = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+
+    def settle(self) -> None:
+        """Wait for :meth:`purge`."""
+        if self._purging is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._purging.wait(HELPER_TIMEOUT_S)
 
     # -- between processes --------------------------------------------------------------------------------------------
 
@@ -132,7 +106,7 @@ class ChromaFiles:
 
     def compact(self) -> str:
         """Write the SQLite file anew without what was deleted; "" or what went wrong."""
-        problem = self._run(_COMPACT)
+        problem = self._run(COMPACT)
         if not problem:
             self._uncompacted.unlink(missing_ok=True)
         return problem
@@ -156,7 +130,7 @@ class ChromaFiles:
 
     def drop_index(self, collection_id: str) -> str:
         """Remove the index folder of a collection, which nobody may have open; "" or what went wrong."""
-        return self._run(_DROP_INDEX, collection_id)
+        return self._run(DROP_INDEX, collection_id)
 
     @property
     def unmended(self) -> list[str]:

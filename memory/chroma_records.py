@@ -11,39 +11,45 @@ Chroma fill the field of lengths of its index, which otherwise is written as it 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.core.items import FloatArray
 from convrec.memory.chroma_client import errors
-from convrec.memory.embedded import TextOf
+from convrec.memory.chroma_rows import (
+    LAYOUT,
+    OLD_ROOT,
+    ROOT,
+    Row,
+    chroma_failures,
+    drop_generation,
+    find_collection,
+    hash_of,
+    key_of,
+    metadata_of,
+    new_collection,
+    pad_row,
+    record_of,
+    root_metadata,
+    root_of,
+)
 from convrec.memory.store import StoredRecord, checked_user, checked_vectors, has_tags
 
 log = logging.getLogger(__name__)
 
-ROOT = "convrec-memory"
-LAYOUT = 2
-"""Version of how records lie in Chroma. 1 was one collection for all users, ``preferences``."""
-OLD_ROOT = "preferences"
-SYNC_THRESHOLD = 2
-"""Chroma's least: writes until its log, which holds the text, is moved into the index and emptied."""
 HANDLES = 4096
 """Collections whose id is remembered."""
 MIGRATE = "convrec memory migrate"
 
 T = TypeVar("T")
-Row: TypeAlias = tuple[str, StoredRecord, FloatArray]
-"""Chroma's id, the record, its vector (zeros when it has none or was not asked for)."""
 
 
 class ChromaRecords(ABC):
@@ -97,6 +103,7 @@ class ChromaRecords(ABC):
                 part = slice(start, start + self._batch)
                 keys = [key_of(user, record.id) for record in records[part]]
                 self._on(user, _upserting(keys, vectors[part], rows[part]), make=True)
+                self._wrote(user, keys, rows[part], vectors[part])
 
     def get(
         self, user: str, *, ids: Sequence[str] | None = None, where: Mapping[str, str] | None = None
@@ -177,6 +184,9 @@ class ChromaRecords(ABC):
     def _check_root(self) -> None:  # noqa: B027 - not abstract: mostly there is nothing to do
         """Before a write, where other processes could migrate the store meanwhile."""
 
+    def _wrote(self, user: str, keys: list[str], rows: list[dict[str, Any]], vectors: FloatArray) -> None:  # noqa: B027
+        """After records were put, still inside :meth:`_writing`."""
+
     def _collection_name(self, user: str) -> str:
         """The one place where a user id becomes the name of what is read and written."""
         return f"u{self._generation}-{hash_of(user)}"
@@ -222,13 +232,13 @@ class ChromaRecords(ABC):
                 return
             for row, (key, metadata) in enumerate(zip(answer["ids"], answer["metadatas"], strict=True)):
                 if not metadata.get("record"):
-                    continue  # overwritten by an erasure that was cut off before it deleted
+                    continue  # a pad, or overwritten by an erasure that was cut off before it deleted
                 if metadata.get("user") != user:
                     raise MemoryStoreError(f"{self._name} mixes users: a record of another user lies with this one's")
                 vector = none
                 if vectors and not metadata.get("bare"):
                     vector = np.asarray(answer["embeddings"][row], dtype=np.float32)
-                yield key, _record(metadata), vector
+                yield key, record_of(metadata), vector
 
     def _overwrite_and_delete(self, collection: Any, keys: list[str]) -> int:
         """Put an empty record and a random vector in the place of each, then delete; Chroma's log is emptied on the
@@ -251,95 +261,11 @@ class ChromaRecords(ABC):
 
 
 def _upserting(keys: list[str], vectors: FloatArray, rows: list[dict[str, Any]]) -> Callable[[Any], None]:
+    if len(keys) == 1:
+        pad, nothing, blank = pad_row(vectors.shape[1])
+        keys, vectors, rows = [*keys, pad], np.vstack([vectors, nothing]), [*rows, blank]
     return lambda collection: collection.upsert(ids=keys, embeddings=vectors, metadatas=rows)
 
 
 def _getting(keys: Sequence[str] | None, include: list[str]) -> Callable[[Any], dict[str, Any]]:
     return lambda collection: dict(collection.get(ids=keys, include=include))
-
-
-def chroma_failures() -> tuple[type[Exception], ...]:
-    """What Chroma's clients raise, the HTTP client's transport errors included (they are ``Exception`` s of httpx)."""
-    import httpx  # noqa: PLC0415 - not needed until a store is opened
-
-    return (errors().ChromaError, httpx.HTTPError, OSError, ValueError, RuntimeError, KeyError)
-
-
-def root_metadata(embedder: str, dimension: int, generation: int, *, cleanup: int = -1) -> dict[str, Any]:
-    """``cleanup``: a generation that is still to be dropped, -1 for none."""
-    return {
-        "embedder": embedder,
-        "dimension": dimension,
-        "layout": LAYOUT,
-        "generation": generation,
-        "migrating": "",
-        "cleanup": cleanup,
-    }
-
-
-def root_of(client: Any) -> dict[str, Any] | None:
-    """The metadata of the root collection, None when there is none."""
-    root = find_collection(client, ROOT)
-    return None if root is None else dict(root.metadata or {})
-
-
-def find_collection(client: Any, name: str) -> Any:
-    """The collection, None when there is none."""
-    try:
-        return client.get_collection(name, embedding_function=None)
-    except errors().NotFoundError:
-        return None
-
-
-def new_collection(client: Any, name: str) -> Any:
-    """The collection of one user; made when missing."""
-    hnsw = {"space": "cosine", "sync_threshold": SYNC_THRESHOLD, "batch_size": SYNC_THRESHOLD}
-    return client.get_or_create_collection(name, embedding_function=None, configuration={"hnsw": hnsw})
-
-
-def embed_rows(collection: Any, rows: Mapping[str, dict[str, Any]], embedder: Embedder, text_of: TextOf) -> None:
-    """Put records, given by their metadata under Chroma's id, with vectors made from their words."""
-    if not rows:
-        return
-    texts = [text_of(_record(metadata)) for metadata in rows.values()]
-    vectors = embedder.embed([text or "" for text in texts])
-    bare = np.array([text is None for text in texts]) | ~vectors.any(axis=1)
-    vectors = np.where(bare[:, None], np.eye(1, embedder.dimension, dtype=np.float32), vectors)
-    metadatas = [dict(metadata) | {"bare": bool(zero)} for metadata, zero in zip(rows.values(), bare, strict=True)]
-    collection.upsert(ids=list(rows), embeddings=vectors, metadatas=metadatas)
-
-
-def names_of(client: Any, generation: int) -> list[str]:
-    """Names of the users' collections of one generation, in order."""
-    found: list[str] = []
-    while page := client.list_collections(limit=1000, offset=len(found)):
-        found += [str(collection.name) for collection in page]
-    return sorted(name for name in found if name.startswith(f"u{generation}-"))
-
-
-def drop_generation(client: Any, generation: int) -> None:
-    """Drop the users' collections of a generation; 0 is the one collection of layout 1."""
-    names = names_of(client, generation) if generation else [OLD_ROOT]
-    for name in names:
-        with suppress(errors().NotFoundError):
-            client.delete_collection(name)
-
-
-def hash_of(user: str) -> str:
-    return hashlib.blake2b(user.encode(), digest_size=16).hexdigest()
-
-
-def key_of(user: str, id_: str) -> str:
-    """Chroma's id of a record; it holds the user, so that it could not be met in another's collection either."""
-    return hashlib.blake2b(json.dumps([user, id_]).encode(), digest_size=16).hexdigest()
-
-
-def metadata_of(user: str, record: StoredRecord, *, bare: bool) -> dict[str, Any]:
-    """Always the same fields: Chroma merges metadata on upsert, so a field once there would stay."""
-    text = json.dumps([record.id, record.body, dict(record.tags)], allow_nan=False)
-    return {"user": user, "record": text, "bare": bare}
-
-
-def _record(metadata: Mapping[str, Any]) -> StoredRecord:
-    id_, body, tags = json.loads(metadata["record"])
-    return StoredRecord(id_, body, tags)

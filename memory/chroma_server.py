@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.memory.chroma_client import server_client
-from convrec.memory.chroma_records import ChromaRecords, root_of
+from convrec.memory.chroma_records import ChromaRecords
+from convrec.memory.chroma_rows import root_of
 
 
 class ChromaServerStore(ChromaRecords):

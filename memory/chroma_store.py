@@ -19,19 +19,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.core.items import FloatArray
 from convrec.memory.chroma_client import errors, folder_client
 from convrec.memory.chroma_files import ChromaFiles
-from convrec.memory.chroma_records import ChromaRecords, Row, T, embed_rows, find_collection
+from convrec.memory.chroma_records import ChromaRecords, T
+from convrec.memory.chroma_rows import Row, embed_rows, find_collection, record_of
 from convrec.memory.embedded import TextOf, embedded_text
+from convrec.memory.gate import Gate
 from convrec.memory.store import StoredRecord
 
 log = logging.getLogger(__name__)
 
 BROKEN_INDEX = "hnsw"
 """In what Chroma says when it cannot read an index."""
+PURGE_EVERY = 100
+"""Writes after which Chroma's log is emptied beside."""
 CACHED_USERS = 256
 """Users whose records are kept in memory once read, about 200 KiB each at 100 records."""
 
@@ -59,24 +64,30 @@ class ChromaStore(ChromaRecords):
         errors()
         self._files = ChromaFiles(path)
         self._change = threading.RLock()
-        """Held for a whole change, compacting included; the calls of Chroma have a lock of their own, so that reading
-        goes on meanwhile."""
-        self._call = threading.RLock()
+        """Held for a whole change, compacting included; taken before everything else."""
+        self._gate = Gate()
+        """Shared by reads, had alone by each call of Chroma that changes something and while Chroma is opened or shut:
+        reading goes on while the file is compacted."""
+        self._writer = 0
+        """The thread inside :meth:`_writing`."""
+        self._puts = 0
         self._closed = False
         self._seen = -1
         self._cache: OrderedDict[str, dict[str, Row]] = OrderedDict()
+        """Replaced, never changed in place: reads go through them without a lock."""
+        self._caching = threading.Lock()
         with self._reported(f"cannot be opened. If it is damaged, move {path} away: a new one is made"):
+            fresh = not self._files.database.exists()
             self._files.prepare()
             with self._files.exclusive():
                 self._open()
+                if fresh:
+                    self._files.prepare()
                 for name in self._files.unmended:  # killed while mending
                     self._embed_anew(name)
                 self._blank_unused()
                 if self._files.compaction_owed and (problem := self._files.compact()):
                     log.warning("%s still holds erased text; it could not be compacted: %s", path, problem)
-
-    def put(self, user: str, records: Sequence[StoredRecord], vectors: FloatArray) -> None:
-        self._mending(user, lambda: super(ChromaStore, self).put(user, records, vectors))
 
     def get(
         self, user: str, *, ids: Sequence[str] | None = None, where: Mapping[str, str] | None = None
@@ -92,9 +103,10 @@ class ChromaStore(ChromaRecords):
         return self._mending(user, lambda: super(ChromaStore, self).delete(user, ids))
 
     def close(self) -> None:
-        with self._change, self._call:
+        with self._change, self._gate.alone():
             if not self._closed:
                 self._closed = True
+                self._files.settle()
                 self._blank_unused()
                 self._shut()
 
@@ -110,7 +122,7 @@ class ChromaStore(ChromaRecords):
                 raise
             log.warning("the index of a user was cut off while it was written; it is made anew (%s)", error.__cause__)
         name = self._collection_name(user)
-        with self._writing(), self._call, self._reported("could not be mended"):
+        with self._writing(), self._gate.alone(), self._reported("could not be mended"):
             self._files.unmended = sorted({*self._files.unmended, name})
             identity = str(self._chroma.get_collection(name, embedding_function=None).id)
             self._shut()
@@ -151,28 +163,53 @@ class ChromaStore(ChromaRecords):
             raise
 
     def _rows(self, user: str, keys: Sequence[str] | None, *, vectors: bool) -> Iterator[Row]:
-        """From memory, when they were read since the last change: a request asks several times."""
-        with self._call:
+        """From memory, when they were read before: a request asks several times."""
+        with self._caching:
             mine = self._cache.get(user)
-            if mine is None:
-                mine = {row[0]: row for row in self._fetched(user, None, vectors=True)}
+            if mine is not None:
+                self._cache.move_to_end(user)
+        if mine is None:  # whoever changes something waits until this is read and kept
+            mine = {row[0]: row for row in self._fetched(user, None, vectors=True)}
+            with self._caching:
                 self._cache[user] = mine
                 while len(self._cache) > CACHED_USERS:
                     self._cache.popitem(last=False)
-            self._cache.move_to_end(user)
         return iter([mine[key] for key in keys if key in mine] if keys is not None else list(mine.values()))
 
     def _on(self, user: str, act: Callable[[Any], T], *, make: bool = False) -> T | None:
-        if make:
-            with self._call:
-                try:
-                    return super()._on(user, act, make=make)
-                finally:
-                    self._cache.pop(user, None)
-        return super()._on(user, act, make=make)
+        if self._writer != threading.get_ident():
+            return super()._on(user, act, make=make)
+        with self._gate.alone():
+            return super()._on(user, act, make=make)
+
+    def put(self, user: str, records: Sequence[StoredRecord], vectors: FloatArray) -> None:
+        self._mending(user, lambda: self._put(user, records, vectors))
+
+    def _put(self, user: str, records: Sequence[StoredRecord], vectors: FloatArray) -> None:
+        try:
+            super().put(user, records, vectors)
+        except BaseException:
+            with self._caching:
+                self._cache.pop(user, None)  # how much of it was written is not known
+            raise
+
+    def _wrote(self, user: str, keys: list[str], rows: list[dict[str, Any]], vectors: FloatArray) -> None:
+        """What is known of the user stays known, with what was written."""
+        with self._caching:
+            mine = self._cache.get(user)
+            if mine is not None:
+                none = np.zeros(self.dimension, np.float32)
+                self._cache[user] = mine | {
+                    key: (key, record_of(row), none if row["bare"] else vector.copy())
+                    for key, row, vector in zip(keys, rows, vectors, strict=True)
+                }
+        self._puts += 1
+        if self._puts % PURGE_EVERY == 0:
+            self._files.purge()
 
     def _shut(self) -> None:
-        self._cache.clear()
+        with self._caching:
+            self._cache.clear()
         if self._chroma is not None:
             self._chroma.close()
             self._chroma = None
@@ -188,31 +225,36 @@ class ChromaStore(ChromaRecords):
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._call:
-            self._refuse_closed()
-            if self._chroma is None or self._files.changes() != self._seen:
-                with self._reported("cannot be opened"), self._files.exclusive():
-                    self._catch_up()
-            yield
+        while True:
+            with self._gate.shared():
+                self._refuse_closed()
+                if self._chroma is not None and self._files.changes() == self._seen:
+                    yield
+                    return
+            with self._change, self._reported("cannot be opened"), self._files.exclusive(), self._gate.alone():
+                self._refuse_closed()
+                self._catch_up()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._change:
             self._refuse_closed()
             with self._files.exclusive():
-                with self._call, self._reported("cannot be opened"):
+                with self._gate.alone(), self._reported("cannot be opened"):
                     self._catch_up()
                     self._files.begin()
                     self._seen = self._files.changes()
+                self._writer = threading.get_ident()
                 try:
                     yield
                 finally:
-                    with self._call:
+                    self._writer = 0
+                    with self._gate.alone():
                         self._seen = self._files.end()
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
-        with self._call:
+        with self._gate.shared():
             self._refuse_closed()
             yield
 
@@ -221,16 +263,16 @@ class ChromaStore(ChromaRecords):
         try:
             return super()._overwrite_and_delete(collection, keys)
         finally:
-            self._cache.clear()
+            with self._caching:
+                self._cache.clear()
 
     def _erase_traces(self, user: str) -> None:
         with self._reported("cannot be written"):
             name = self._collection_name(user)
-            if self._on(user, lambda c: c.count()) == 0:
-                with self._call:
+            with self._gate.alone():
+                if next(self._fetched(user, None, vectors=False), None) is None:
                     self._chroma.delete_collection(name)
                     self._handles.pop(name, None)
-            with self._call:
                 self._files.blank_unused()
         problem = self._files.compact()
         if problem:

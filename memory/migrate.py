@@ -19,9 +19,10 @@ from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError
 from convrec.memory.chroma_client import folder_client, server_client
 from convrec.memory.chroma_files import ChromaFiles
-from convrec.memory.chroma_records import (
+from convrec.memory.chroma_rows import (
     LAYOUT,
     OLD_ROOT,
+    PAD,
     ROOT,
     chroma_failures,
     drop_generation,
@@ -132,8 +133,12 @@ def _migrate(client: Any, embedder: Embedder, progress: Progress) -> Migrated:
         generation += 1
         _set_root(client, root_metadata(embedder.name, embedder.dimension, generation))
     names = names_of(client, generation)
-    count = sum(int(client.get_collection(name, embedding_function=None).count()) for name in names)
+    count = sum(_count(client.get_collection(name, embedding_function=None)) for name in names)
     return Migrated(embedder.name, embedder.dimension, len(names), count, embedded)
+
+
+def _count(collection: Any) -> int:
+    return int(collection.count()) - len(collection.get(ids=[PAD], include=[])["ids"])
 
 
 Rows = dict[str, dict[str, Any]]

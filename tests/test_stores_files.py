@@ -63,6 +63,13 @@ def holding(folder: Path, vector: FloatArray) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+def rows_of_log(folder: Path) -> int:
+    count = "SELECT COUNT(*) FROM embeddings_queue"
+    program = f"import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('{count}').fetchone())"
+    command = [sys.executable, "-I", "-S", "-c", program, str(folder / "memory" / "chroma.sqlite3")]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 class Dense(HashingEmbedder):
     """Vectors without zeros, which could not be told from any other bytes of a file."""
 
@@ -146,6 +153,54 @@ class TestErasing:
         assert holding(tmp_path, vectors[0]) == []
         store.close()
 
+    def test_what_comes_after_the_log_was_emptied_is_kept(self, tmp_path: Path) -> None:
+        """Chroma counts its writes on from its log. Were the newest row to go with its collection, it would take
+        the next records for old ones and lose them without a word."""
+        for round_ in range(3):
+            store = opened(tmp_path)  # empties the log
+            store.put("ann", [record(f"ann{round_}")], units(1))
+            store.close()
+            store = opened(tmp_path)
+            store.delete("ann", [f"ann{round_}"])  # her collection goes, with its rows of the log
+            store.close()
+            store = opened(tmp_path)
+            store.put("bob", [record(f"bob{round_}")], units(1, seed=round_))
+            store.close()
+            store = opened(tmp_path)
+            assert [r.id for r in store.get("bob")] == [f"bob{n}" for n in range(round_ + 1)]
+            [(best, cosine)] = store.query("bob", units(1, seed=round_)[0], 1)
+            assert (best.id, cosine) == (f"bob{round_}", pytest.approx(1.0, abs=1e-5))
+            store.close()
+
+    def test_the_log_does_not_grow_with_the_users(self, tmp_path: Path) -> None:
+        store = opened(tmp_path)
+        for user in range(20):
+            store.put(f"user{user}", [record("a", f"word{user}")], units(1))
+        assert rows_of_log(tmp_path) > 19
+        store._files.purge()
+        store.close()
+        assert rows_of_log(tmp_path) == 1
+        again = opened(tmp_path)
+        assert all([r.id for r in again.get(f"user{user}")] == ["a"] for user in range(20))
+        again.close()
+
+    def test_a_writer_knows_what_it_wrote(self, tmp_path: Path) -> None:
+        """Read from memory after a write, from the disk by another: the same."""
+        store, vectors = opened(tmp_path), units(4)
+        store.put("ann", [record("a"), record("b")], vectors[:2])
+        assert len(store.get("ann")) == 2  # in memory from here on
+        store.put("ann", [record("b", "changed")], vectors[2:3])
+        store.put("ann", [record("c")], np.zeros((1, DIMENSION), np.float32))
+        known = [store.query("ann", wanted, 9) for wanted in vectors]
+        store.close()
+        again = opened(tmp_path)
+        for wanted, mine in zip(vectors, known, strict=True):
+            read = again.query("ann", wanted, 9)
+            assert len(read) == 3
+            assert [r for r, _ in mine] == [r for r, _ in read]
+            assert [s for _, s in mine] == pytest.approx([s for _, s in read], abs=1e-6)
+        again.close()
+
     def test_others_read_while_the_file_is_compacted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         compacting, go_on = threading.Event(), threading.Event()
         real = chroma_files.ChromaFiles.compact
@@ -180,7 +235,7 @@ class TestErasing:
         store = opened(tmp_path)
         store.put("ann", [record("a", f"{SECRET} " * 2000), record("b")], vectors)
         with monkeypatch.context() as patch:
-            patch.setattr(chroma_files, "_COMPACT", "raise SystemExit('database is locked')")
+            patch.setattr(chroma_files, "COMPACT", "raise SystemExit('database is locked')")
             with pytest.raises(MemoryStoreError, match=r"could not be compacted \(database is locked"):
                 store.delete("ann", ["a"])
         assert [r.id for r in store.get("ann")] == ["b"]
