@@ -11,7 +11,7 @@ RUN python -m venv /opt/convrec
 WORKDIR /source
 COPY . .
 RUN /opt/convrec/bin/pip install --extra-index-url "${TORCH_INDEX}" --constraint constraints.txt \
-    ".[app,mcp,otel,served-llm,postgres,demo]"
+    ".[app,mcp,otel,served-llm,postgres,redis,demo]"
 
 FROM ${PYTHON}
 RUN groupadd --gid 10001 convrec \

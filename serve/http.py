@@ -69,7 +69,7 @@ def create_app(
     )
     metrics.watch_running(lambda: pool.running)
     conversations = Conversations(shared / "conversations.sqlite" if shared else None)
-    limiter = RateLimiter(served.rate_storage)
+    limiter = RateLimiter(served.rate_storage, failed=metrics.fallbacks.labels("rates").inc)
     api = Api(agent, settings, pool, metrics, conversations, key_ring(settings), limiter, tracer)
     if api.keys is not None:
         api.keys.list()  # a file that cannot be read is found now
