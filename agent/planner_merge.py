@@ -208,11 +208,20 @@ class Merger:
                                  said))  # fmt: skip
         if not any(c.slot == spec.name and not c.negative for c in reading.conditions):
             fresh = [g for g in dict.fromkeys(draft.genres) if g in known and g not in {*taken, *draft.exclude}]
+            if not self._moody(reading):  # a film or a person named says it better than what the model makes of it
+                guessed = [g for g in fresh if not any(_near(form, text) for form in _forms(g))]
+                refused += [f"category {g}, of which nothing was said" for g in guessed]
+                fresh = [g for g in fresh if g not in guessed]
             new += [
                 Condition(Test(spec.name, Op.ANY, (g,)), g.lower(), spec.name, source="llm", hard=False)
                 for g in fresh[:MOST_SOFT]
             ]
         return replace(reading, conditions=(*reading.conditions, *new)) if new else reading
+
+    def _moody(self, reading: Understanding) -> bool:
+        """Whether a new wish is nothing but loose words: there a category that the model thinks of is worth having."""
+        read = reading.conditions or reading.mentions or reading.people or reading.unknown or reading.person_of
+        return bool(reading.query) and not read and not reading.continues and not reading.wants_more
 
     def _mood(self, reading: Understanding, draft: Draft) -> str:
         words = fold(draft.mood).split()
