@@ -85,6 +85,22 @@ def test_a_denial_must_be_a_denial(reader: Understander) -> None:
     assert not any(c.negative for c in merged.reading.conditions)
 
 
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("something quiet and beautiful to look at", True),  # loose words alone: a guess may order the list
+        ("Surprise me!", False),
+        ("something like The Matrix but older", False),
+        ("a commedy with Tom Hanks", True),  # said, if misspelt
+    ],
+)
+def test_a_category_nobody_spoke_of_is_taken_for_moods_only(reader: Understander, text: str, taken: bool) -> None:
+    by_rules = reader.read(text, Focus()).conditions
+    new = [c for c in merge(reader, text, genres=["Comedy"]).reading.conditions if c not in by_rules]
+    spelt_right = any(c.label == "comedy" for c in by_rules)  # then the rules have it
+    assert [(c.label, c.hard) for c in new] == ([("comedy", False)] if taken and not spelt_right else [])
+
+
 def test_numbers_and_origins_are_the_rules_alone(reader: Understander) -> None:
     text = "a french comedy from before 1980 under 100 minutes"
     merged = merge(reader, text, genres=["Horror"], mood="french comedy")
