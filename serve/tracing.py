@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 
+EXPORT_S = 3.0
+"""Longest wait for the collector, seconds: one that is away must not hold up the end of the server."""
+
+
 class Tracer:
     """One span per request, one per turn with its stages as children. Never a user's words, ids of users or items.
 
@@ -45,7 +49,8 @@ class Tracer:
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
             insecure = not (endpoint or "").startswith("https://")
-            self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, insecure=insecure)))
+            sending = OTLPSpanExporter(endpoint, insecure=insecure, timeout=EXPORT_S)
+            self._provider.add_span_processor(BatchSpanProcessor(sending))
         self._tracer = self._provider.get_tracer("convrec", VERSION)
 
     @contextmanager
