@@ -26,7 +26,7 @@ from convrec.core.items import FloatArray
 from convrec.memory.chroma_client import errors, folder_client
 from convrec.memory.chroma_files import ChromaFiles
 from convrec.memory.chroma_records import ChromaRecords, T
-from convrec.memory.chroma_rows import Row, embed_rows, find_collection, record_of
+from convrec.memory.chroma_rows import Row, embed_rows, find_collection, pad_row, record_of
 from convrec.memory.embedded import TextOf, embedded_text
 from convrec.memory.gate import Gate
 from convrec.memory.store import StoredRecord
@@ -138,10 +138,17 @@ class ChromaStore(ChromaRecords):
         collection = find_collection(self._chroma, name)
         if collection is not None:
             held = collection.get(include=["metadatas"])
-            rows = {i: m for i, m in zip(held["ids"], held["metadatas"], strict=True) if m.get("record")}
-            for start in range(0, len(rows), self._batch):
-                part = dict(list(rows.items())[start : start + self._batch])
-                embed_rows(collection, part, self._make_vectors, self._text_of)
+            rows = dict(zip(held["ids"], held["metadatas"], strict=True))
+            blank = [key for key, metadata in rows.items() if not metadata.get("record")]
+            for start in range(
+                0, len(blank), self._batch
+            ):  # Chroma reads no row that has no vector, and none beside it
+                part = blank[start : start + self._batch]
+                collection.upsert(ids=part, embeddings=np.repeat(pad_row(self.dimension)[1], len(part), axis=0))
+            kept = [key for key in rows if key not in set(blank)]
+            for start in range(0, len(kept), self._batch):
+                part = kept[start : start + self._batch]
+                embed_rows(collection, {key: rows[key] for key in part}, self._make_vectors, self._text_of)
         self._files.unmended = [other for other in self._files.unmended if other != name]
 
     def _blank_unused(self) -> None:

@@ -153,7 +153,8 @@ def test_an_index_that_was_cut_off_is_made_anew(tmp_path: Path, act: str, left: 
     words = [f"word{i}" for i in range(9)]
     store = ChromaStore(tmp_path / "memory", embedder, text_of=text_of)
     for user in ("ann", "bob"):
-        store.put(user, [StoredRecord(w, {"text": w}) for w in words], embedder.embed(words))
+        store.put(user, [StoredRecord(w, {"text": w}) for w in words[:-1]], embedder.embed(words[:-1]))
+        store.put(user, [StoredRecord(words[-1], {"text": words[-1]})], embedder.embed(words[-1:]))
     store.close()
     for file in (tmp_path / "memory").glob("*/index_metadata.pickle"):
         file.write_bytes(file.read_bytes()[:left])

@@ -1,4 +1,6 @@
-"""The written cases by split: ``dev`` to work with, ``held-out`` looked at once, ``test`` for the figures."""
+"""The written cases by split: ``dev`` to work with, ``held-out`` looked at once, ``test`` for the figures. Of the
+sentences there are two more, written later and together: ``fresh``, whose errors were read after its first run, and
+``unread``, whose errors never were."""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 FILES = ("conditional.jsonl", "statements.jsonl", "facts.jsonl")
-DEV, HELD_OUT, TEST = "dev", "held-out", "test"
+DEV, HELD_OUT, TEST, FRESH, UNREAD = "dev", "held-out", "test", "fresh", "unread"
+SPLITS = (DEV, HELD_OUT, TEST, FRESH, UNREAD)
 
 
 @dataclass(frozen=True, slots=True)

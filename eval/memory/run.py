@@ -106,7 +106,7 @@ class Borrowed:
 def figures(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Figures by check and split; each with its n. A check without cases has no figure."""
     out: dict[str, Any] = {}
-    for split in (cases.DEV, cases.HELD_OUT, cases.TEST, "generated"):
+    for split in (*cases.SPLITS, "generated"):
         found = [r for r in records if r["split"] == split]
         own = {**_recall(found), **_conditional(found), **_writing(found), **_rest(found)}
         if own:
