@@ -15,8 +15,9 @@ from convrec.core.text import clean, fold
 from convrec.memory.notes import notes
 from convrec.memory.reading import Need
 from convrec.memory.records import NewPreference, Polarity, Scope
+from convrec.memory.scopes import read_scope
 from convrec.memory.situations import Situation, applies
-from convrec.memory.statements import Clause, clauses, read_scope
+from convrec.memory.statements import Clause, clauses
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import FUNCTION_WORDS, SMALL_NUMBERS
 from convrec.tools.predicates import Condition, Not, Op, Test, condition_to_json

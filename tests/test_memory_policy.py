@@ -19,8 +19,9 @@ from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.profile import PROFILE_ID
 from convrec.memory.reading import Need, Recollection
 from convrec.memory.records import NewPreference, Preference, Scope
+from convrec.memory.scopes import read_scope
 from convrec.memory.situations import applies, facets_in, situation
-from convrec.memory.statements import clauses, read_scope
+from convrec.memory.statements import clauses
 from convrec.memory.store import InMemoryStore, StoredRecord
 from convrec.memory.stored import to_stored
 from convrec.tools.catalogue import Catalogue
