@@ -22,7 +22,8 @@ _BREAK = re.compile(
 )
 _FILLER = r"^\W*(?:(?:hi|hello|hey|well|so|oh|ok|okay|and|but|also|actually|by the way|btw|fyi|you know|anyway)\b\W*)*"
 _WHO = re.compile(
-    _FILLER + r"(?:(?:i|we)(?:'m|'ve|'re| am| was| were| are| have| had|m)?\b|my (?!favou?rite|taste|mood|idea|wish|"
+    _FILLER
+    + r"(?:(?:i|we)(?:'m|'ve|'re| am| was| were| are| have| had|m)?\b|my (?!(?:[\w-]+ ){0,3}fav(?:e|ou?rite)?s?\b|taste|mood|idea|wish|"
     r"preference|request|kids?\b|child|son\b|daughter|family (?:wants?|likes?|loves?))[\w'-]+|both of us|"
     r"(?:speaking )?as an?\b|being an?\b)"
 )

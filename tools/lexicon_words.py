@@ -26,14 +26,15 @@ FUNCTION_WORDS = frozenset(
 
 STRAY_WORDS = frozenset(
     """
-    able adore agree ahead ahh although appreciates ago associated available aware away awesome awful awsome awaiting
+    kick binge phase marathon spree craving guy guys dude plenty stumbled tbh ngl idk btw fyi rn asap smh
+    able adore agree ahead ahh although appreciates ago associated available aware away awesome awful awaiting
     bad basically believe better bound bro buff call came chat coming commonly consider considering continues cool
-    couple currently definetely determined disappointed doubt during earlier end excellent exactly exciting
+    couple currently determined disappointed doubt during earlier end excellent exactly exciting
     expect experience extremely familiar far fantastic fav finally fond forgot forward found fresh further gives giving
     goes gone grateful hahaha handy happen hear heard helping helps hoping horribly however huge hulu hurry imo
     ime incredible interesting its itself kindly lacking leave likes lmk looked looks lovely luck maybe might
     mostly must myself near netflix noticed ohh ohhh ooh omg opinion ought ourselves past personal planning playing
-    plenty point possibly proabaly pointing provide quot rate reach read reading recall recommender
+    plenty point possibly pointing provide quot rate reach read reading recall recommender
     recommending refuse refresher release reminding revisit season seeing seek seeking sent serve she should shouldn
     show shows sick sound sounds spare stand stay step still stop stopped stream stumble suit suits supposed surprised
     proposal proposals tad tend terrible theater theaters theatre there till total
@@ -56,15 +57,23 @@ STRAY_WORDS = frozenset(
     plan plays please plot plus pls plz point points popular possible possibly prefer preferably preferred preference
     preferences quick quickly random rated rating ratings rather reasonable recent recently recommended reckon
     regardless related released remember result reviewed reviews rewatch rule sci score scores search seems set
-    several shall shorter shot slightly slot smth solid somehow somewhere somthing sorta specific spend
+    several shall shorter shot slightly slot smth solid somehow somewhere sorta specific spend
     spirit spoken starred start started starting starts stick stories story streaming stuff subtitles such
-    suggested suggesting sumthing super suppose surely surprise taste tastes tell ten tend terms terrific thinking
+    suggested suggesting super suppose surely surprise taste tastes tell ten tend terms terrific thinking
     thinks thought thx tired title titles told top total totally tried trying turn twice type types typical usual
     usually value various vein version violent wait wants wasn watchable weve whatever whichever wish
     wished wishes wonder wondering worth wouldn wow wrong year years yesterday you youve zero
     """.split()  # noqa: SIM905 - a word list
 )
 """Words of talk about wishes rather than of the wish: never searched for."""
+
+NO_ADVERBS = frozenset(
+    """silly ugly deadly lonely friendly unfriendly ghostly deathly unearthly otherworldly melancholy italy july butterfly
+    fly firefly dragonfly bully belly family curly lively elderly cowardly costly heavenly homely cuddly jolly bubbly
+    wooly burly early daily monthly assembly monopoly underbelly anomaly sicily doily hillbilly lily smelly hilly
+    ugly prickly wobbly giggly grisly gnarly steely wily holy unholy""".split()  # noqa: SIM905 - a word list
+)
+"""Words in -ly that are none of the adverbs of talk ("absolutely", "roughly"): they may be searched for."""
 
 REQUEST_WORDS = frozenset(
     """
@@ -75,6 +84,17 @@ REQUEST_WORDS = frozenset(
     science seen short shorter shows similar since some something spanish starring suggest suggestion suggestions
     tell that the there thing things thriller thrillers tonight under violent want watch watched western westerns what
     when where which with without would year years young
+    acted actor actors actress acting adventure adventures always american anything australian awesome beautiful because
+    before best biography bored boring british brother brothers cartoon certificate chinese classic classics comedic
+    country danish daughter decades definitely depressing different eighties ending enjoy enjoyed everything
+    exciting family famous fantasy favorite favorites favourite favourites fifties forties friend friends funnier
+    funny great happy hated heard hello highly hilarious history however ideally indian instead interested
+    interesting irish korean language languages lighter longest looked make maybe military mystery mysteries
+    newer nineties norwegian obscure older other otherwise played playing plays popular prefer
+    preferably preferences probably rather really released remember reviews romance running scary scene scenes
+    scientist score serious seventies shortest sister sixties slower someone somewhere spanish spooky stars starred
+    stories story sunday superhero suspense suspenseful swedish thirties thoughtful together tonight twenties twist
+    unless usually watchable weekend weird western woman women wonderful written wrote wrong yesterday
     """.split()  # noqa: SIM905 - a word list
 )
 """Words that a misspelling may be meant for."""
@@ -89,6 +109,19 @@ SHORTHAND = {
     "rec": "recommend",
     "recs": "recommendations",
     "reccomend": "recommend",
+    "w/o": "without",
+    "wout": "without",
+    "flim": "film",
+    "flims": "films",
+    "moive": "movie",
+    "moives": "movies",
+    "favs": "favourites",
+    "faves": "favourites",
+    "fave": "favourite",
+    "kidz": "kids",
+    "ppl": "people",
+    "bc": "because",
+    "cuz": "because",
     "bw": "black and white",
     "docu": "documentary",
     "hrs": "hours",
@@ -100,5 +133,12 @@ SHORTHAND = {
     "doesnt": "doesn't",
     "isnt": "isn't",
     "couldnt": "couldn't",
+    "cant": "can't",
+    "wont": "won't",
+    "wouldnt": "wouldn't",
+    "arent": "aren't",
+    "wasnt": "wasn't",
+    "havent": "haven't",
+    "hasnt": "hasn't",
 }
 """How people shorten such words when they type."""

@@ -93,6 +93,10 @@ class Linker:
             else:
                 continue
             taken.append((start, end))
+        for token in message.tokens:
+            if not overlaps(taken, token.start, token.end) and (of_one_name := self.people.siblings(message, token)):
+                people += of_one_name
+                taken.append((of_one_name[0].start, of_one_name[0].end))
         # Longest first: "The Good, the Bad and the Ugly" before "Bad".
         for first, last, norm in sorted(windows, key=lambda w: (w[0] - w[1], w[0])):
             start, end = message.tokens[first].start, message.tokens[last - 1].end
@@ -122,12 +126,6 @@ class Linker:
                 if title:
                     titles.append(title)
                     taken.append((start, end))
-        for token in message.tokens:
-            if not overlaps(taken, token.start, token.end):
-                surname = self.people.surname(message, token, cued_only=False)
-                if surname:
-                    people.append(surname)
-                    taken.append((token.start, token.end))
         free = tuple(t for t in message.tokens if not overlaps(taken, t.start, t.end))
         for guess in self.misspelt.find(message, free):
             said = message.text[guess.start : guess.end]
@@ -136,6 +134,12 @@ class Linker:
             else:
                 people.append(self.people.named(message, guess.person, guess.start, guess.end))
             taken.append((guess.start, guess.end))
+        for token in message.tokens:
+            if not overlaps(taken, token.start, token.end):
+                surname = self.people.surname(message, token, cued_only=False)
+                if surname:
+                    people.append(surname)
+                    taken.append((surname.start, surname.end))
         for start, end in self._unlinked(message, taken, titles):
             fuzzy = self._fuzzy(message, start, end)
             token = next(t for t in message.tokens if t.start >= start)

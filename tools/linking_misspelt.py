@@ -1,9 +1,11 @@
-"""Misspelt names: "slumdog milionaire", "reese witherspon". Tried only on words that nothing is called, and only
-towards what is well known."""
+"""Misspelt names: "slumdog milionaire", "reese witherspon", "scorcese". Tried only on words that nothing is called, and
+only towards what is well known."""
 
 from __future__ import annotations
 
+import re
 import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,9 +13,13 @@ import numpy as np
 from convrec.core.items import FloatArray
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.lexicon import CATEGORY_WORDS, DEMONYMS
 from convrec.tools.lexicon_words import FUNCTION_WORDS, REQUEST_WORDS, STRAY_WORDS
+from convrec.tools.linking_people import person_cue
+from convrec.tools.linking_titles import CUE
 from convrec.tools.spans import Message, Token
 from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 LEAST_LETTERS = 5
 """Shorter strange words are left alone."""
@@ -23,7 +29,22 @@ KNOWN_TITLE = 0.75
 """Least popularity percentile of a title."""
 KNOWN_PERSON = 3.0
 """Least sum of popularity percentiles over a person's items."""
-MOST_WORDS = 4
+MOST_WORDS = 6
+LEAST_SHARED = 4
+"""A longer name must share a word of so many letters with what was typed."""
+LONG = 9
+LEAST_ALONE = 6
+"""Letters of a single word that may be a misspelt surname or title."""
+KNOWN_SURNAME = 6.0
+"""Least sum of popularity percentiles of who is meant by a misspelt surname alone."""
+
+_WORDS = (
+    FUNCTION_WORDS
+    | REQUEST_WORDS
+    | STRAY_WORDS
+    | {w for phrase in (*CATEGORY_WORDS, *DEMONYMS) for w in phrase.split()}
+)
+_IN = re.compile(r"\b(?:who|cast|acts?|plays?|played|stars?|starred)\b[^.;!?]*\b(?:in|of)\s+$")
 
 
 class _Names(NamedTuple):
@@ -33,6 +54,10 @@ class _Names(NamedTuple):
     names: list[str]
     words: frozenset[str]
     """All words of all names and titles."""
+    by_word: dict[str, list[int]]
+    """Positions of ``titles`` by each of their words of four letters or more."""
+    alone: dict[str, list[tuple[str, int | None, str]]]
+    """By first letter: (surname or title of one word, row of the title, person)."""
 
 
 class Guess(NamedTuple):
@@ -59,7 +84,7 @@ class Misspelt:
         out: list[Guess] = []
         for index, token in enumerate(tokens):
             strange = len(token.norm) >= LEAST_LETTERS and token.norm.isalpha() and token.norm not in names.words
-            if not strange or token.norm in FUNCTION_WORDS | REQUEST_WORDS | STRAY_WORDS:
+            if not strange or token.norm in _WORDS:
                 continue
             if out and token.start < out[-1].end:
                 continue
@@ -77,14 +102,35 @@ class Misspelt:
                 if any(c in ".,;:!?" for c in message.text[start:end]) or span[0].norm in {"a", "an", "to", "of"}:
                     continue
                 said = " ".join(t.norm for t in span)
-                found = process.extractOne(said, names.titles, scorer=fuzz.ratio, score_cutoff=LIKENESS)
+                near = range(len(names.titles)) if length == 2 else _sharing(span, names)
+                choices = names.titles if length == 2 else [names.titles[i] for i in near]
+                found = process.extractOne(said, choices, scorer=fuzz.ratio, score_cutoff=LIKENESS)
                 if found and (best is None or found[1] > best[0]):
-                    best = found[1], Guess(start, end, names.rows[found[2]], "")
+                    best = found[1], Guess(start, end, names.rows[near[found[2]]], "")
                 if length == 2:
                     found = process.extractOne(said, names.people, scorer=fuzz.ratio, score_cutoff=LIKENESS)
                     if found and (best is None or found[1] > best[0]):
                         best = found[1], Guess(start, end, None, names.names[found[2]])
-        return best[1] if best else None
+        return best[1] if best else self._alone(message, tokens[index], names)
+
+    def _alone(self, message: Message, token: Token, names: _Names) -> Guess | None:
+        """A surname or a title of one word: "by tarentino", "who is in Magnloia". Something must say that it is a name,
+        or it must be long: most strange words are words."""
+        word, before = token.norm, message.low[: token.start]
+        cued = CUE.search(before) is not None or person_cue(before) is not None or _IN.search(before) is not None
+        capital = token.text[:1].isupper() and before.strip() != ""
+        if len(word) < LEAST_ALONE or not (cued or capital or len(word) >= LONG):
+            return None
+        limit = 1 if len(word) < LONG else 2
+        near = [
+            (distance, row, person)
+            for name, row, person in names.alone.get(word[0], ())
+            if (cued or capital or person) and (distance := OSA.distance(word, name, score_cutoff=limit)) <= limit
+        ]
+        if not near:
+            return None
+        _, row, person = min(near, key=lambda x: x[0])
+        return Guess(token.start, token.end, row, person)
 
     def _known(self) -> _Names:
         with self._lock:
@@ -94,6 +140,7 @@ class Misspelt:
                 kept = [(n, int(r)) for n, r in zip(norms, rows, strict=True)
                         if self.fame[r] >= KNOWN_TITLE and len(n.split()) > 1]  # fmt: skip
                 people: dict[str, str] = {}
+                surnames: dict[str, tuple[float, str]] = {}
                 for spec in self.catalogue.schema.people():
                     tags = self.catalogue.tags(spec.name)
                     weights = np.asarray(tags.matrix.T @ self.fame).ravel()
@@ -102,7 +149,32 @@ class Misspelt:
                         words.update(norm.split())
                         if weight >= KNOWN_PERSON and len(norm.split()) == 2:
                             people.setdefault(norm, name)
+                        if weight >= KNOWN_SURNAME and weight > surnames.get(norm.split()[-1], (0.0,))[0]:
+                            surnames[norm.split()[-1]] = weight, name
+                by_word: dict[str, list[int]] = defaultdict(list)
+                for position, (norm, _) in enumerate(kept):
+                    for word in set(norm.split()):
+                        if len(word) >= LEAST_SHARED:
+                            by_word[word].append(position)
+                alone: dict[str, list[tuple[str, int | None, str]]] = defaultdict(list)
+                for norm, row in zip(norms, rows, strict=True):
+                    if self.fame[row] >= KNOWN_TITLE and norm.isalpha() and len(norm) >= LEAST_ALONE:
+                        alone[norm[0]].append((norm, int(row), ""))
+                for surname, (_, name) in surnames.items():
+                    if len(surname) >= LEAST_ALONE:
+                        alone[surname[0]].append((surname, None, name))
                 self._names = _Names(
-                    [n for n, _ in kept], [r for _, r in kept], list(people), list(people.values()), frozenset(words)
+                    [n for n, _ in kept],
+                    [r for _, r in kept],
+                    list(people),
+                    list(people.values()),
+                    frozenset(words),
+                    dict(by_word),
+                    dict(alone),
                 )
             return self._names
+
+
+def _sharing(span: tuple[Token, ...], names: _Names) -> list[int]:
+    """Titles that have a longer word in common with ``span``."""
+    return sorted({i for t in span if len(t.norm) >= LEAST_SHARED for i in names.by_word.get(t.norm, ())})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,27 +13,55 @@ from convrec.core.items import FloatArray
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue, NameHit
 from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.lexicon_names import EVERYDAY_SURNAMES, NO_SURNAMES
+from convrec.tools.lexicon_words import REQUEST_WORDS, STRAY_WORDS
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message, Token
 
 LEAST_FAME = 1.5
 """Smallest sum of popularity percentiles over a person's items at which a lone surname stands for that person."""
-NO_SURNAMES = frozenset(
-    """christmas disney pixar marvel halloween space summer winter school college love holiday easter valentine
-    superhero world america england france germany italy spain japan china india robots aliens vampires
-    zombies magic music dance sports football baseball black white green brown grey gray young king stone hill wood
-    woods rose hunt cross night bell law lord price west north rich short long small little strong sharp wise noble
-    grace hope rain snow storm moon wolf bird fox bean cage field fields day""".split()  # noqa: SIM905 - a word list
+BARE_DIRECTOR, BARE_ACTOR = 4.5, 12.0
+"""The same where nothing but the name says that a person is meant: "godard or truffaut"; by main trade."""
+AHEAD = 1.3
+"""How many times better known than the next of that surname such a person is."""
+COMMON_FIRST_NAME = 12
+"""A name that so many people are called by first is no surname when it stands alone."""
+PARTICLES = frozenset("de von van del della di da la le".split())  # noqa: SIM905
+"""Small words that belong to the surname after them: "de niro"."""
+_BY = re.compile(
+    r"\b(?:by|directed by|from director|director|filmmaker)\s+(?:either |both )?(?:the )?"
+    r"(?:[\w.' -]{2,40} (?:or|and) )?$"
 )
-"""Words that are surnames too, but hardly ever meant so before "film" or after "with"."""
-_BY = re.compile(r"\b(?:by|directed by|from director|director|filmmaker)\s+(?:[\w.' -]{2,40} (?:or|and) )?$")
 _WITH = re.compile(
-    r"\b(?:with|starring|stars?|featuring|acting|actor|actress|played by)\s+(?:[\w.' -]{2,40} (?:or|and) )?$"
+    r"\b(?:with|starring|stars?|featuring|acting|actor|actress|played by)\s+(?:either |both )?"
+    r"(?:[\w.' -]{2,40} (?:or|and) )?$"
 )
 _FOND = re.compile(
     r"\bi (?:really )?(?:like|love|loved|liked|hate|enjoy|adore|prefer|dislike|don'?t like)\s+$|\bnot\s+$|^\W*$"
 )
+_AFTER: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (
+        cue,
+        re.compile(
+            rf"(?:,| that| which| who)?\s+(?:(?:ha[sd]|have|ever|both|all|also|once|himself|herself) )*(?:{verbs})\b"
+        ),
+    )
+    for cue, verbs in (
+        ("written", "wrote|written|writes|scripted|penned|co-wrote"),
+        ("by", "directed|directs|directing|made|makes|did|shot|filmed"),
+        (
+            "with",
+            "stars?|starr(?:ed|ing)|plays?|played|acts?|acted|acting|appears?|appeared|is in|was in|in (?:it|the lead)",
+        ),
+    )
+)
+"""What follows a name and gives it a role: "anything Wes Craven directed"."""
+_PLACE_BEFORE = re.compile(
+    r"\b(?:in|to|at|near|outside|around|new|old|los|las|san|saint|st|mount|lake|port)\s+(?:the\s+)?$"
+)
+_SIBLINGS = re.compile(r"\s+(?:brothers|bros|sisters|siblings)\b")
 _WRITTEN = re.compile(r"\b(?:written by|screenplay by|writer)\s+$")
+_WORDS = FUNCTION_WORDS | STRAY_WORDS | REQUEST_WORDS | EVERYDAY_SURNAMES
 CUE_FIELDS = {
     "written": ("writ", "author"),
     "by": ("direct", "author", "creat", "artist", "develop"),
@@ -51,6 +79,8 @@ class PersonLink:
     start: int
     end: int
     negative: bool
+    every: tuple[str, ...] = ()
+    """All fields that hold the name: somebody denied is denied in any role."""
 
 
 @dataclass(slots=True)
@@ -61,6 +91,7 @@ class PeopleLinker:
     fame: FloatArray
     reserved: frozenset[str]
     _surnames: dict[str, list[tuple[float, str, str]]] | None = field(init=False, default=None)
+    _firsts: Counter[str] = field(init=False, default_factory=Counter)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def full_name(
@@ -83,25 +114,63 @@ class PeopleLinker:
             return None
         owned_form = re.search(r"['’]s$", token.text.lower()) is not None
         bare = token.norm[:-1] if owned_form else token.norm
-        cue = person_cue(message.low[: token.start])
-        noun = re.match(r"['’]?s?\s+(?:\w+ )?(?:films?|movies?|flicks?|pictures?)\b", message.low[token.end :])
+        low = message.low
+        start = _with_particle(low, token.start)
+        cue = person_cue(low[:start])
+        if cue is None and bare not in _WORDS:
+            cue = cue_after(low[token.end :])
+        noun = re.match(r"['’]?s?\s+(?:\w+ )?(?:films?|movies?|flicks?|pictures?)\b", low[token.end :])
         owned = (owned_form or noun is not None) and token.text[:1].isupper() and not cued_only
-        fond = not cued_only and _FOND.search(message.low[: token.start]) is not None
-        if (cue is None and not owned and not fond) or bare in self.reserved or bare in NO_SURNAMES:
+        fond = not cued_only and _FOND.search(low[:start]) is not None
+        if bare in self.reserved or bare in NO_SURNAMES:
             return None
+        entries = self.by_surname().get(bare, [])
+        if cue is None and not owned and not fond:
+            return None if cued_only else self._unmistakable(message, bare, entries, start, token.end)
         # "something with space" is not about Arthur Space: a bare word must name somebody well known.
         least = LEAST_FAME if token.text[:1].isupper() and cue is not None else 2 * LEAST_FAME
         least = 3 * LEAST_FAME if fond and cue is None else least
-        candidates = [c for c in self.by_surname().get(bare, []) if c[0] >= least]
+        candidates = [c for c in entries if c[0] >= least]
         wanted = [c for c in candidates if cue is None or c[1] in _fields_of(cue, [x[1] for x in candidates])]
         best = (wanted or candidates)[:1]
         if not best:
-            return None
+            return self._unmistakable(message, bare, entries, start, token.end) if cue is None else None
         name = best[0][2]
         fields = tuple(dict.fromkeys(c[1] for c in candidates if c[2] == name))
         if cue is None:  # "a Tarantino film" is one he directed, where he has directed any
             fields = _fields_of("by", fields)[:1] or (best[0][1],)
-        return self._link(message, name, fields, token.start, token.end)
+        return self._link(message, name, fields, start, token.end)
+
+    def _unmistakable(
+        self, message: Message, bare: str, entries: Sequence[tuple[float, str, str]], start: int, end: int
+    ) -> PersonLink | None:
+        """Who is meant by a surname that nothing but itself makes one: "godard or truffaut", "a bogart film"."""
+        if (
+            bare in _WORDS
+            or not entries
+            or self._first_names()[bare] >= COMMON_FIRST_NAME
+            or _PLACE_BEFORE.search(message.low[:start])
+        ):
+            return None
+        fame, field_name, name = entries[0]
+        rival = next((c[0] for c in entries if c[2] != name), 0.0)
+        made = max((c[0] for c in entries if c[2] == name and c[1] in _fields_of("by", [c[1]])), default=0.0)
+        if fame < AHEAD * rival or (fame < BARE_ACTOR and made < BARE_DIRECTOR) or fame < BARE_DIRECTOR:
+            return None
+        fields = tuple(dict.fromkeys(c[1] for c in entries if c[2] == name)) or (field_name,)
+        return self._link(message, name, fields, start, end)
+
+    def siblings(self, message: Message, token: Token) -> list[PersonLink]:
+        """The people of "the coen brothers": those of that surname who are about equally well known for one trade."""
+        following = _SIBLINGS.match(message.low, token.end)
+        entries = self.by_surname().get(token.norm, [])
+        if following is None or token.norm in self.reserved or not entries:
+            return []
+        made = [c for c in entries if c[1] in _fields_of("by", [c[1]])] or entries
+        names = list(dict.fromkeys(c[2] for c in made if c[1] == made[0][1] and 2 * c[0] >= made[0][0]))
+        if len(names) < 2 or made[0][0] < LEAST_FAME:
+            return []
+        return [self._link(message, name, (made[0][1],), token.start, following.end()) for name in names[:3]]
 
     def famous(self, message: Message, token: Token) -> PersonLink | None:
         """The very well known person whose surname stands where a title was expected."""
@@ -128,16 +197,45 @@ class PeopleLinker:
                     for name, weight in zip(tags.vocabulary, weights.tolist(), strict=True):
                         words = fold(name).split()
                         if len(words) >= 2:
+                            self._firsts[words[0]] += 1
                             table[words[-1]].append((weight, spec.name, name))
-                self._surnames = {key: sorted(values, reverse=True)[:5] for key, values in table.items()}
+                self._surnames = {key: sorted(values, reverse=True)[:8] for key, values in table.items()}
             return self._surnames
 
+    def _first_names(self) -> Counter[str]:
+        """How many people have each first name."""
+        self.by_surname()
+        return self._firsts
+
     def _link(self, message: Message, name: str, fields: tuple[str, ...], start: int, end: int) -> PersonLink:
-        cue = person_cue(message.low[:start])
+        cue = person_cue(message.low[:start]) or cue_after(message.low[end:])
         narrowed = tuple(f for f in fields if cue is None or f in _fields_of(cue, fields))
         clause = message.clause_before(start)
-        negative = message.negated(start) and not clause.rstrip().endswith("anything by")
-        return PersonLink(name, narrowed or fields, message.text[start:end], start, end, negative)
+        negative = message.denied(start, end) and not clause.rstrip().endswith("anything by")
+        if cue is None and not negative:
+            narrowed = self._by_trade(name, fields)
+        return PersonLink(name, narrowed or fields, message.text[start:end], start, end, negative, fields)
+
+    def _by_trade(self, name: str, fields: tuple[str, ...]) -> tuple[str, ...]:
+        """Without a word about the role a director is meant as one, though many of them appear in films too."""
+        own = {c[1]: c[0] for c in self.by_surname().get(fold(name).split()[-1], []) if c[2] == name}
+        made = sum(own.get(f, 0.0) for f in _fields_of("by", fields))
+        written = sum(own.get(f, 0.0) for f in _fields_of("written", fields))
+        acted = sum(own.get(f, 0.0) for f in _fields_of("with", fields))
+        if made and made + written > acted and 2 * made >= written:
+            return _fields_of("by", fields)
+        return fields
+
+
+def _with_particle(low: str, start: int) -> int:
+    """Where the surname at ``start`` begins: "de niro" at its "de"."""
+    m = re.search(r"(?:\b(\w+)\s+)$", low[:start])
+    return m.start() if m and m[1] in PARTICLES else start
+
+
+def cue_after(after: str) -> str | None:
+    """What role the words after a name give it."""
+    return next((cue for cue, pattern in _AFTER if pattern.match(after)), None)
 
 
 def person_cue(before: str) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from convrec.core.items import FloatArray
 from convrec.tools.catalogue import Catalogue, NameHit
 from convrec.tools.lexicon import FUNCTION_WORDS
+from convrec.tools.lexicon_verdicts import BAD, BAD_DEED, FOND, GOOD, GOOD_DEED, NOT_FOND
 from convrec.tools.lexicon_words import STRAY_WORDS
 from convrec.tools.linking_people import PersonLink
 from convrec.tools.schema import Role
@@ -21,13 +22,16 @@ WELL_KNOWN = 0.9
 """A partial title ("Matrix" for "The Matrix") is only taken for an item in the top tenth by popularity."""
 
 _STRONG = (
-    r"\b(?:lov(?:e|ed|ing)|lik(?:e|ed)|enjoy(?:ed)?|adored?|hated?|dislik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
+    rf"\b(?:{FOND}|{NOT_FOND}|lik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
     r"than|similar to|such as|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|"
     r"in the (?:style|vein) of|"
     r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|"
     r"(?:tell me(?: more)?|more|know|heard?|think|info(?:rmation)?|details) about|"
     r"how (?:long|old|scary|good|violent|funny) (?:is|was)|^\W*(?:and |so )?(?:is|was|are)|what(?:'?s| is)|"
-    r"who (?:directed|made|wrote|stars in|is in|was in|'s in)|sequel to|version of|instead of|besides|except|not)"
+    r"who (?:\w+ ){0,2}(?:directed|made|wrote|penned|(?:stars?|starred|acts?|acted|plays?|played|appears?|is|was|'s) in)|"
+    r"(?:plot|story|synopsis|script|screenplay|running time|runtime|run time|length|score|ratings?|reviews?|release date|"
+    r"details|summary|cast|year) (?:of|on|for|in)|did (?:the )?(?:critics|people) like|comparable to|reminiscent of|"
+    r"akin to|feels? like|sequel to|version of|instead of|besides|except|not)"
 )
 CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|film)|films?|movies?|a lot of)\s+)?$")
 _LEADS_IN = re.compile(r"\b(?:for|in|an?|the|on|some|my|with|at|our|and|or|of)\s+$")
@@ -40,14 +44,17 @@ BOUND = re.compile(
     r"very|too|as|than|for|"
     r"last|yesterday|the other|in (?:19|20)|though|although|recently|already|again|before|please|yet|when|while|it|"
     r"i|we|they|my|if|after|since|not|any|anything|something|what|just|really|because|instead|more|less|only|"
-    r"any good|scary|good|rated|violent|funny|worth|suitable|ok|okay|about|yesterday|tonight|today)\b|'s\b)"
+    r"any good|like (?:\d+|a (?:million|thousand|hundred)|ten|twenty)|(?:\d+|two|three|ten) times|twice|once|so|too|on|"
+    r"in the|at the|tbh|lol|though|scary|good|rated|violent|funny|worth|suitable|ok|okay|about|yesterday|tonight|today)\b|'s\b)"
 )
+_SET_IN = re.compile(
+    r"\b(?:set|sets|takes? place|taking place|filmed|shot|based|living|lives|life|trip|holiday|happens) (?:in|at|around)\s+$"
+)
+"""A place follows, whatever films are called after it: "set in Paris"."""
 _PLACE_CUE = re.compile(r"\b(?:(?:out )?from|(?:made|shot|set|filmed|produced|born|live|living) in|in)\s+(?:the\s+)?$")
 NOUN_AFTER = re.compile(r"\s*(?:movies?|films?|flicks?|stor(?:y|ies)|genre|comed(?:y|ies)|dramas?|thrillers?)\b")
 JUDGED = re.compile(
-    r"(?: [\w']+){0,3} (?:was|is) (?:\w+ )?"
-    r"(?:great|amazing|awesome|good|fantastic|brilliant|boring|terrible|awful|bad|fun|overrated|meh|"
-    r"one of my (?:\w+[- ])*favou?rites?|my favou?rite)\b"
+    rf"(?: [\w']+){{0,3}} (?:was|is|were) {GOOD}\b|(?: [\w']+){{0,3}} (?:was|is) {BAD}\b|\s{GOOD_DEED}|\s{BAD_DEED}"
 )
 YEAR_AFTER = re.compile(r"\s*(?:\(\s*((?:18|19|20)\d\d)\s*\)|,?\s*(?:from |of )?((?:18|19|20)\d\d)\b)")
 _AFTER_NAME = re.compile(r"(?:like|as|to|loved|liked|hated|enjoyed|seen|saw|watched)\s+[A-Z][\w']+\s$")
@@ -171,6 +178,8 @@ class TitleReader:
         reserved = [word for word in words if word in self.reserved]
         if norm in self.places and _PLACE_CUE.search(low[:start]):
             return False  # "from Brazil"
+        if _SET_IN.search(low[:start]) and len(content) < 3:
+            return False
         # "French Film", "American Movie": titles, but far more often plain words.
         if norm in self.reserved or (reserved and all(w in self.reserved or w in FUNCTION_WORDS for w in words)):
             return False

@@ -217,7 +217,7 @@ class ConditionReader:
                 if len(window) < length or values is None or not adjacent(message, window):
                     continue
                 start, end = window[0].start, window[-1].end
-                negative = message.negated(start) or (
+                negative = message.denied(start, end) or (
                     bool(found) and found[-1].negative and message.inherits_denial(found[-1].end, start, end)
                 )
                 if negative and phrase.removesuffix("s").removesuffix("e") in {n.removesuffix("e") for n in NARROWER}:

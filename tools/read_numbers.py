@@ -13,13 +13,13 @@ _YEAR = r"((?:18[89]|19\d|20\d)\d)"
 _DECADE = r"(?:(early|mid|late)[- ])?(?:the )?(?:\b((?:18|19|20)?\d0)'?s\b|(" + "|".join(DECADE_WORDS) + r")\b)"
 _NUMBER = r"(\d+(?:[.,]\d+)?|" + "|".join(SMALL_NUMBERS) + r")"
 _DURATION = re.compile(
-    rf"(?:\b{_NUMBER}(?: and a (half))?[ -]?(?:(?:hours?|hrs?|h)\b|h(?=\d{{2}}\b))"
+    rf"(?:\b{_NUMBER}\+?(?: and a (half))?[ -]?(?:(?:hours?|hrs?|h)\b|h(?=\d{{2}}\b))"
     r"(?: ?(?:and )?(?:a (half)\b|(\d{1,2})(?: ?(?:minutes?|mins?|m)\b)?))?"
     r"|\b(half) an hour|(\d{2,3})[ -]?(?:minutes?|mins?|m)\b)"
 )
 _AT_MOST_BEFORE = re.compile(
     r"(?:\b(?:under|below|less than|shorter than|within|maximum(?: of)?|max(?: of)?|at most|up to|"
-    r"(?:no|not) (?:more|longer) than|not over|not above|don'?t want anything over|only have|just have|"
+    r"(?:no|not|nothing|isn'?t|never) (?:more|longer|above|over|beyond|past) (?:than )?|not over|not above|don'?t want anything over|only have|just have|"
     r"have(?: only| just)?|have got|i'?ve got|got)|<=?)\s*(?:about |around |roughly )?$"
 )
 _STRICT_BELOW = re.compile(r"(?:\b(?:under|below|less than|shorter than)|<)\s*(?:about |around |roughly )?$")
@@ -29,7 +29,7 @@ _AT_LEAST_BEFORE = re.compile(
 )
 _DENIED = (
     r"\b(?:not|nothing|no|never|none|without|avoid|skip|refuse|hate|can'?t stand|cannot stand|"
-    r"(?:don|won|can|wouldn)'?t|cannot)\b(?! mind)"
+    r"(?:don|won|can|wouldn|doesn|isn|shouldn|mustn|couldn|aren)'?t|cannot)\b(?! mind)"
     r"(?:(?!\b(?:but|just|only|rather|instead|mind|tire|tired|enough|problem)\b)[^.;:!?,]){0,45}?\b"
 )
 """A denial that reaches over a few words of the same clause: "I never watch anything over"."""
@@ -37,6 +37,16 @@ _DENIED_LONGER = re.compile(
     _DENIED + r"(?:over|above|more than|longer than|beyond|past|exceeding|exceeds?)\s*(?:about |around )?$"
 )
 _DENIED_SHORTER = re.compile(_DENIED + r"(?:under|below|less than|shorter than)\s*(?:about |around )?$")
+_AND_LATER = re.compile(r"\s*(?:on(?:wards?)?\b|or (?:later|newer|after)|and (?:later|after|newer|up|beyond)|\+)")
+_SINCE = frozenset(
+    {"since", "at least from", "not before", "no earlier than", "not earlier than", "not older than", "no older than"}
+)
+"""Words before a year that count it in."""
+_MUST_FIT = re.compile(
+    r"\b(?:fits?|squeeze|finish(?:ed)?|done|time for|time (?:until|till|before)|to kill|to spare|to fill|free|"
+    r"break|nap|lunch|(?:before|until|till) (?:bed|i|we|the|my)|at most|tops|max)\b"
+)
+"""With these a bare length is all the time there is: "my train ride is 100 minutes, it has to fit"."""
 _STRICT_ABOVE = re.compile(r"(?:\b(?:over|above|more than|longer than)|>)\s*$")
 _AT_MOST_AFTER = re.compile(r"\s*(?:max\b|maximum|tops|at most|or (?:less|shorter|under|below)|or so at most)")
 _AT_LEAST_AFTER = re.compile(r"\s*(?:or (?:more|longer|over)|minimum|at least|\+|plus\b)")
@@ -95,34 +105,54 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
             add(m.start(), m.end(), first, last, message.negated(m.start()))
     for m in re.finditer(
         rf"\b(before|prior to|earlier than|older than|pre-?|until|till|up to|no later than|not later than|not after|"
-        rf"after|later than|newer than|more recent than|post-?|since|from|not before|not older than|no older than|"
-        rf"by|in)\s*(?:the (?:year )?)?(?:{_DECADE}|{_YEAR}\b)",
+        rf"after|past|beyond|later than|newer than|more recent than|younger than|post-?|since|at least from|from|"
+        rf"not before|no earlier than|not earlier than|not older than|no older than|"
+        rf"by|in)\s*(?:about |around )?(?:the (?:year |end of |start of |beginning of )?)?(?:{_DECADE}|{_YEAR}\b)",
         low,
     ):
         start, end = m.start(), m.end()
         first, last = (int(m[5]), int(m[5])) if m[5] else _decade(m[2], m[3], m[4])
         word = m[1].rstrip("-")
         denied = message.negated(start)
-        after = re.match(r"\s*(?:on(?:wards?)?\b|or (?:later|newer|after)|and (?:later|after|newer)|\+)", low[end:])
+        after = _AND_LATER.match(low, end)
         if word in ("before", "prior to", "earlier than", "older than", "pre"):
             add(start, end, first, None) if denied else add(start, end, None, first - 1)
         elif word in ("until", "till", "up to", "no later than", "not later than", "not after", "by"):
             add(start, end, None, last)
-        elif word in ("after", "later than", "newer than", "more recent than", "post"):
+        elif word in (
+            "after",
+            "past",
+            "beyond",
+            "later than",
+            "newer than",
+            "more recent than",
+            "younger than",
+            "post",
+        ):
             add(start, end, None, last) if denied else add(start, end, last + 1, None)
-        elif word in ("since", "not before", "not older than", "no older than") or after:
-            add(start, end + (after.end() if after else 0), first, None)
+        elif word in _SINCE or after:
+            add(start, after.end() if after else end, first, None)
         else:
             add(start, end, first, last, denied)
+    for m in re.finditer(
+        rf"\b(?:last|final|first|second) (?:half|(\d|{'|'.join(SMALL_NUMBERS)}) years) of (?:the )?{_DECADE}", low
+    ):
+        first, last = _decade(m[2], m[3], m[4])
+        length = 5 if m[1] is None else SMALL_NUMBERS.get(m[1]) or int(m[1])
+        late = m[0].startswith(("last", "final", "second"))
+        first, last = (last - length + 1, last) if late else (first, first + length - 1)
+        add(m.start(), m.end(), first, last, message.negated(m.start()))
     for m in re.finditer(rf"(?<!their )(?<!his )(?<!her )(?<!my )(?<!your )(?<!our ){_DECADE}", low):
         first, last = _decade(m[1], m[2], m[3])
         add(m.start(), m.end(), first, last, message.negated(m.start()))
     for m in re.finditer(
-        rf"\b{_YEAR}\b(\s*(?:or|and) (?:later|newer|after)|\s*\+|\s*(?:or|and) (?:earlier|older|before))?", low
+        rf"\b{_YEAR}\b(\s*(?:or|and) (?:later|newer|after|up|above|beyond)|\s*\+|\s*(?:and |or )?on(?:wards?)?\b|"
+        r"\s*(?:or|and) (?:earlier|older|before|below))?",
+        low,
     ):
         tail = m[2] or ""
         year = int(m[1])
-        if re.search(r"later|newer|after|\+", tail):
+        if re.search(r"later|newer|after|\+|on|up|above", tail) and "older" not in tail:
             add(m.start(), m.end(), year, None)
         elif tail:
             add(m.start(), m.end(), None, year)
@@ -134,6 +164,13 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
         span = SMALL_NUMBERS.get(m[1]) or int(m[1])
         years = span * (10 if m[2] == "decades" else 1)
         add(m.start(), m.end(), context.newest - years + 1, None, message.negated(m.start()))
+
+    for m in re.finditer(r"\b(?:older than|more than|over|at least) (\d{1,2}) years(?: old)?\b", low):
+        if m[0].startswith("older") or m[0].endswith("old"):
+            add(m.start(), m.end(), None, context.newest - int(m[1]), message.negated(m.start()))
+    for m in re.finditer(r"\b(?:(this|21st|twenty-first|current)|last|20th|twentieth) century\b", low):
+        first_year, last_year = (2001, None) if m[1] else (None, 2000)
+        add(m.start(), m.end(), first_year, last_year, message.negated(m.start()))
 
     conditions = _year_conditions(field, ranges)
     if not conditions:
@@ -225,11 +262,15 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
         elif denied_longer or _AT_MOST_BEFORE.search(before) or _AT_MOST_AFTER.match(after):
             strict = bool(_STRICT_BELOW.search(before)) and not denied_longer
             out.append(_duration(field, None, minutes - 1 if strict else minutes, m[0], strict))
-        elif _AT_LEAST_BEFORE.search(before) or _AT_LEAST_AFTER.match(after):
+        elif "+" in m[0] and message.negated(m.start()):  # "can't sit through 2+ hours"
+            out.append(_duration(field, None, minutes, m[0]))
+        elif "+" in m[0] or _AT_LEAST_BEFORE.search(before) or _AT_LEAST_AFTER.match(after):
             strict = bool(_STRICT_ABOVE.search(before))
             out.append(_duration(field, minutes + 1 if strict else minutes, None, m[0], strict))
         elif re.search(r"\b(?:to|and|-|–)\s*$", before) and out:
             continue
+        elif _MUST_FIT.search(low) and not message.negated(m.start()):
+            out.append(_duration(field, None, minutes, m[0]))
         else:
             around = _duration(field, minutes - AROUND_MINUTES, minutes + AROUND_MINUTES, m[0])
             if message.negated(m.start()):

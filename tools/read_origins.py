@@ -12,6 +12,12 @@ from convrec.tools.predicates import AnyOf, Condition, Expr, Not, Op, Test
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message, adjacent
 
+_SETTING = re.compile(
+    r"\b(?:set|sets|setting|takes? place|taking place|happens?|plays?|story|stories|about|trip|travell?ing|lost|stranded|living|live|lives|"
+    r"life|war|wars|adventures?|holiday|vacation) (?:\w+ )?in\s+(?:the\s+)?$"
+)
+"""Where a story takes place is not where it was made: "set in Japan"."""
+
 
 @dataclass(slots=True)
 class OriginReader:
@@ -79,7 +85,7 @@ class OriginReader:
                     and re.search(r"\b(?:from|made in|by|in)\s+(?:the\s+)?$", low[:start])
                 ):
                     expr = Test(country.name, Op.ANY, (self.countries[word],))
-                if expr is None:
+                if expr is None or (word in self.countries and _SETTING.search(low[:start])):
                     continue
                 text = message.text[start:end]
                 shown = text if text[:1].isupper() else text.title()

@@ -15,7 +15,7 @@ GOOD_SCORE = 80
 """What "highly rated" means on a 0-100 quality field."""
 _CERTIFICATE = re.compile(
     r"\b(?i:(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R))\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|"
-    r"\b(PG-?13|NC-?17|PG)\b"
+    r"\b((?i:PG-?13|NC-?17|PG))\b|(?<=\bpg or )(g)\b|(?<=\bPG or )(G)\b|(?<=\bpg, )(g)\b|\b((?i:g))(?= (?:or|and) (?i:pg)\b)"
 )
 _NOT_ABOVE = re.compile(r"\b(?:nothing|not|no|never) (?:\w+ )?(?:above|over|higher than|stricter than|beyond|past)\s+$")
 _SCORE = re.compile(
@@ -27,6 +27,16 @@ _SCORE_AFTER = re.compile(
     r"\b(\d{2,3})\s*(?:%|percent)?\s*(?:or (?:more|higher|above|better|over)|and (?:up|above)|\+|at least|minimum)"
     r"(?=[^.;!?]{0,25}\b(?:critics|scores?|ratings?|reviews?|rotten tomatoes|metacritic)\b)|"
     r"\b(\d{2,3})\s*(?:%|percent)\s*(?:or (?:more|higher|above|better|over)|and (?:up|above)|\+|at least|minimum)"
+)
+_SCORE_NEAR = re.compile(
+    r"\b(?:critics?'?|critics'|scores?d?|ratings?|rated|reviews?|reviewed|rotten tomatoes|metacritic)\b[^.;!?\d]{0,30}?"
+    r"\b(?:at least|over|above|higher than|better than|more than|minimum|>=?)\s*(?:of |an? )?(\d{2,3})(?:\s*%|\s*percent)?(?!\s*(?:min|hour|years|s\b))\b|"
+    r"\b(?:at least|over|above|higher than|better than|more than|minimum)\s+(?:of |an? )?(\d{2,3})\b(?:\s*%|\s*percent)?"
+    r"[^.;!?\d,]{0,25}\b(?:critics|scores?|ratings?|reviews?|rotten tomatoes|metacritic)\b"
+)
+_OUT_OF_TEN = re.compile(
+    r"\b(?:at least|over|above|minimum|more than|better than)\s+(?:an? )?(\d(?:\.\d)?)\s*(?:/\s*10|out of (?:10|ten))\b|"
+    r"\b(\d(?:\.\d)?)\s*(?:/\s*10|out of (?:10|ten))\s*(?:or (?:more|higher|above|better|up)|and (?:up|above)|\+|minimum)"
 )
 _SCORE_BELOW = re.compile(
     r"\b(?:nothing|not|no|never|none|without|avoid|skip|refuse|(?:don|won|can|wouldn)'?t|cannot)\b"
@@ -56,7 +66,9 @@ class RatingReader:
         out: list[Condition] = []
         end = -1
         for m in _CERTIFICATE.finditer(message.text):
-            value = (m[1] or m[2] or m[3]).upper().replace("PG13", "PG-13").replace("NC17", "NC-17")
+            value = (
+                next(group for group in m.groups() if group).upper().replace("PG13", "PG-13").replace("NC17", "NC-17")
+            )
             if value not in spec.ordered or not message.low[m.start() : m.end()].strip():
                 continue
             rank = spec.ordered.index(value)
@@ -86,12 +98,19 @@ class RatingReader:
         out: list[Condition] = []
         if spec := schema.by_role(Role.QUALITY):
             floor: int | None = None
-            if m := _SCORE_BELOW.search(low) or _SCORE.search(low) or _SCORE_AFTER.search(low):
+            if (
+                m := _SCORE_BELOW.search(low)
+                or _SCORE.search(low)
+                or _SCORE_AFTER.search(low)
+                or _SCORE_NEAR.search(low)
+            ):
                 floor = min(int(m[1] or m[2]), 100)
+            elif m := _OUT_OF_TEN.search(low):
+                floor = min(round(10 * float(m[1] or m[2])), 100)
             elif m := re.search(
-                r"\b(?:highly|highest|top|best|well)[- ](?:rated|reviewed|regarded|received)\b|"
+                r"\b(?:highly|highest|top|best|well|better)[- ](?:rated|reviewed|regarded|received|praised)\b|"
                 r"\b(?:critically )?acclaimed\b|"
-                r"\b(?:great|good|excellent) reviews\b|\bcritics (?:loved|liked)\b|\bmasterpieces?\b",
+                r"\b(?:great|good|excellent|glowing|rave|strong|stellar) (?:reviews|scores|ratings)\b|\bcritics (?:all |really )?(?:loved?|liked?|adored?|praised?|raved about)\b|\bmasterpieces?\b",
                 low,
             ):
                 floor = GOOD_SCORE
@@ -104,7 +123,9 @@ class RatingReader:
             well_known = m is not None
             denied = m is not None and message.negated(m.start())
             m = m or re.search(
-                r"\b(?:hidden gems?|obscure|lesser[- ]known|under the radar|underrated|overlooked)\b", low
+                r"\b(?:hidden gems?|obscure|lesser[- ]known|little[- ]known|under the radar|off the beaten (?:path|track)|"
+                r"underrated|under[- ]?appreciated|underseen|overlooked|forgotten|nobody (?:talks about|knows|has seen))\b",
+                low,
             )
             if m is not None:
                 median, top_fifth = self._popularity_marks(spec.name)

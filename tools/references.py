@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from convrec.tools.lexicon import ORDINALS, SMALL_NUMBERS
+from convrec.tools.lexicon_verdicts import BAD, BAD_DEED, FOND, GOOD, GOOD_DEED, NOT_FOND
 from convrec.tools.linking_titles import Links, TitleLink
 from convrec.tools.spans import Message
 
@@ -66,7 +67,8 @@ _ORDINAL = re.compile(
 _COUNTED = "two|three|four|five|six|seven|eight|nine|ten"
 _SEVERAL = re.compile(
     rf"\bthe\s+(first|last)\s+({_COUNTED}|\d)(?:\s+(?:ones|films|movies|picks|options))?\b(?!\s+(?:years|decades|hours|minutes))|"
-    r"\b(all)\s+(?:of\s+)?(?:these|those|them|the(?:se|m)? (?:films|movies)|five)\b|\b(?:them|these|those)\s+(all)\b"
+    r"\b(all)\s+(?:of\s+)?(?:these|those|them|the(?:se|m)? (?:films|movies)|five)\b|\b(?:them|these|those)\s+(all)\b|"
+    r"^\W*(?:and |so |ok(?:ay)?,? )*((?:which|any|each|what|are|is|do|does|who)(?: one)?(?: of)?) (?:these|those|them)\b(?=.*\b(?:is|are|has|have)\b)"
 )
 _BACK = re.compile(
     r"\b(?:that|this)\s+(?:last\s+)?(?:one|film|movie)\b|\bthe\s+(?:last|previous)\s+(?:film|movie|one)\s+(?:you|i|we)\b|"
@@ -83,10 +85,10 @@ def find_references(masked: Message, focus: Focus) -> References:
     spans: list[tuple[int, int]] = []
     unclear = ""
     for m in _SEVERAL.finditer(masked.low) if focus.slate else ():
-        size = len(focus.slate) if m[3] or m[4] else min(_count(m[2]), len(focus.slate))
+        size = len(focus.slate) if m[3] or m[4] or m[5] else min(_count(m[2]), len(focus.slate))
         rows = focus.slate[-size:] if m[1] == "last" else focus.slate[:size]
         out += [Pointer(row, masked.text[m.start() : m.end()], m.start()) for row in rows]
-        spans.append(m.span())
+        spans.append((m.end(5) + 1, m.end()) if m[5] else m.span())  # "which of these" stays a question
     masked = masked.masked(spans)
     for m in _ORDINAL.finditer(masked.low):
         word = m[1] or m[2]
@@ -121,34 +123,23 @@ _BEFORE: tuple[tuple[re.Pattern[str], Polarity], ...] = (
         ),
         "like",
     ),
-    (
-        re.compile(
-            r"\b(?:lov(?:e|ed|ing)|liked|enjoy(?:ed)?|adored?|fan of|"
-            r"favou?rites?(?: (?:film|movie)s?)?(?: is| are|:)?)\b"
-        ),
-        "liked",
-    ),
+    (re.compile(rf"\b{FOND}(?!\w)"), "liked"),
     (re.compile(r"\b(?:seen|watched|saw|rewatched|finished)\b"), "seen"),
-    (
-        re.compile(
-            r"\b(?:hated?|dislik(?:e|ed)|(?:didn'?t|did not|don'?t|do not|never|not) (?:really |much |even )?"
-            r"(?:like|liked?|enjoy|love|care for)|not a fan of|couldn'?t stand|bored by)\b"
-        ),
-        "disliked",
-    ),
+    (re.compile(rf"\b{NOT_FOND}\b"), "disliked"),
 )
-_VERDICT = r"^[^.;!?,]{0,12}\b(?:was|is|were|are) (?:\w+ )?"
+_VERDICT = r"^[^.;!?,]{0,12}\b(?:was|is|were|are|looked|felt|turned out|'s) (?!\w+ (?:to|for|about)\b)"
 _LIKED_AFTER = re.compile(
-    _VERDICT + r"(?:great|amazing|awesome|good|fantastic|brilliant|excellent|perfect|fun|my favou?rite|lovely|"
-    r"one of my (?:\w+[- ])*favou?rites?|(?:the|an?) (?:best|great|masterpiece|classic))\b|"
+    rf"{_VERDICT}{GOOD}\b|"
     r"^,?\s*(?:which|that) (?:i|we) (?:really |both )?(?:loved|liked|enjoyed|adored)\b|"
-    r"^[^.;!?]{0,20}\b(?:loved|liked|enjoyed) (?:it|them|both|that)\b"
+    r"^[^.;!?]{0,20}\b(?:loved|liked|enjoyed) (?:it|them|both|that)\b|"
+    rf"^\s(?:\w+ ){{0,2}}{GOOD_DEED}\b"
 )
 _DISLIKED_AFTER = re.compile(
-    _VERDICT + r"(?:boring|terrible|awful|bad|dull|stupid|meh|overrated|too (?:\w+))\b|"
+    rf"{_VERDICT}{BAD}\b|"
     r"^\W{0,3}(?:meh|yuck|ugh)\b|^[^.;!]{0,20}\b(?:a )?waste of (?:my )?time\b|"
     r"^,?\s*(?:which|that) (?:i|we) (?:really |both )?(?:hated|disliked|didn'?t like)\b|"
-    r"^[^.;!?]{0,20}\b(?:hated|disliked|didn'?t like) (?:it|them|both|that)\b"
+    r"^[^.;!?]{0,20}\b(?:hated|disliked|didn'?t like) (?:it|them|both|that)\b|"
+    rf"^\s(?:\w+ ){{0,2}}{BAD_DEED}\b"
 )
 _VERB_LIKE = re.compile(r"\b(?:i|we|they|he|she|really|both|also|wife|husband|kids?) like\s[^.;!?]*$")
 _MORE_LIKE = re.compile(r"\b(?:more|something|anything|films?|movies?|ones?) like\b")

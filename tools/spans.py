@@ -10,7 +10,7 @@ from convrec.core.text import fold
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 _CLAUSE_END = re.compile(
-    r"(?<!\b\w)\.|[;:!?,\n]|(?<!anything )\bbut\b|\bjust\b|\bonly\b|\brather\b|\bpreferably\b|"
+    r"(?<!\b\w)\.|[;:!?,\n]|(?<!anything )\bbut\b|\bjust\b|\bonly\b|\brather\b(?! than)|\bpreferably\b|"
     r"\band (?=(?:came|comes|made|released|from|before|after|under|over|shorter|longer)\b)"
 )
 _HEDGE = (
@@ -23,13 +23,34 @@ _LIST_GAP = re.compile(
     r"\s*(?:films?|movies?|ones?|stuff)?\s*(,\s*n?or|n?or|/|,)\s*(?:(?:an?|any|the|from|more|by|with)\s+)*"
 )
 _LIST_GOES_ON = re.compile(r"\s*(?:films?|movies?|ones?)?\s*(?:,|/|n?or\b)")
-NEGATION = re.compile(
-    r"(?:\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?: for)?\b|\bavoid(?:ing)?\b|\bnever\b(?! ?mind)|"
-    r"\bhates?\b|"
-    r"\bdisliked?\b|\bdislikes\b|\bdon'?t\b|\bdoesn'?t\b|\bisn'?t\b|\baren'?t\b|\banything but\b|"
-    r"\bother than\b|\bcan'?t stand\b|\bcannot stand\b|\b(?:sick|tired) of\b|\benough\b|\bskip\b|\bno more\b)"
-    r"[\s-]*(?:[\w'’-]+\s+){0,3}$|\bnon[- ]$"
+_DENIES = (
+    r"\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?:ing)?(?: for)?\b|\bavoid(?:ing)?\b|"
+    r"\bnever\b(?! ?mind)|\bhates?\b|\bdisliked?\b|\bdislikes\b|\b(?:don|doesn|isn|aren|didn|wasn|won)'?t\b|"
+    r"\banything but\b|\bother than\b|\brather than\b|\binstead of\b|\bcan(?:'?t|not) (?:stand|take|handle|bear|do|watch)\b|"
+    r"\b(?:sick|tired|bored|weary|free) of\b|\b(?:fed up|done|through|enough) with\b|\benough(?: of)?\b|"
+    r"\bskip(?:ping)?\b|\bneither\b|\bminus\b|"
+    r"\b(?:drop|ditch|scrap|lose|exclud(?:e|ing)|omit|ban|spare me|hold|leav(?:e|ing) out|"
+    r"cut(?:ting)? out|keep out|loathes?|despises?|detests?|allergic to)\b"
 )
+NEGATION = re.compile(rf"(?:{_DENIES})[\s-]*(?:[\w'’-]+\s+){{0,3}}$|\bnon[- ]$")
+_NO_DENIAL = re.compile(
+    r"\b(?:don|doesn|wouldn|won|do|does|would|will)(?:'?t| not) (?:really )?(?:mind|care|know|matter)\b|"
+    r"\bcan(?:'?t|not) (?:get enough(?: of)?|wait|go wrong|decide|choose)\b|"
+    r"\bnot (?:only|just|fussed|picky|bothered|sure)\b|"
+    r"\bno (?:problem|matter|idea|preference|rush|doubt|wonder)\b|\bnothing (?:beats|like|better than|is better)\b|"
+    r"\b(?:never|(?:haven|hasn|didn|hadn)'?t)(?: \w+)? (?:seen|saw|see|watched|watch|heard|tried|try|been|fails?)\b|"
+    r"\bnever (?:get|gets|got) (?:tired|bored|old)(?: of)?\b|\b(?:don|can|won|couldn)'?t you\b|"
+    r"\b(?:isn|aren)'?t there\b|\bwhy not\b|\bif not\b|\bor not\b|\b(?:long|good|old|scary|funny|big) enough\b|"
+    r"\bhold (?:on|up)\b"
+)
+"""What holds a word of denial and denies nothing: "I don't mind", "can't get enough of", "isn't there"."""
+_DENIED_AFTER = re.compile(
+    r"[- ]free\b(?! to)|(?:\s+(?:movies?|films?|ones?|stuff|flicks?))?\s+(?:(?:is|are) (?:not |out\b)|"
+    r"(?:is|are|do|does)n'?t (?:for|my|an?|our|do it|work|appeal|interest)\b|need not\b|excluded\b|aside\b|"
+    r"bores? (?:me|us)|not (?:wanted|allowed|for (?:me|us)))"
+)
+_OUT_AFTER = re.compile(r"\s+out\b(?! (?:of|in|on|for)\b)")
+_KEEP_BEFORE = re.compile(r"\b(?:leave|keep|cut|count|rule|leaving|keeping)\s+(?:the\s+|any\s+|all\s+)*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +105,14 @@ class Message:
 
     def negated(self, position: int) -> bool:
         """Whether what stands at ``position`` is denied by a word at most four words earlier in its clause."""
-        return NEGATION.search(self.clause_before(position)) is not None
+        clause = self.clause_before(position)
+        return NEGATION.search(clause) is not None and NEGATION.search(_NO_DENIAL.sub(" ,", clause)) is not None
+
+    def denied(self, start: int, end: int) -> bool:
+        """Whether what stands at ``start:end`` is denied before or after it: "no war", "westerns bore me"."""
+        if self.negated(start) or _DENIED_AFTER.match(self.low, end) is not None:
+            return True
+        return _OUT_AFTER.match(self.low, end) is not None and _KEEP_BEFORE.search(self.low[:start]) is not None
 
 
 def adjacent(message: Message, window: tuple[Token, ...]) -> bool:

@@ -20,7 +20,7 @@ from rapidfuzz.distance import OSA
 
 LEAST_LETTERS = 3
 """Shorter words are left alone."""
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\bw/(?=\s)")
+_WORD = re.compile(r"\bw/(?:o\b|(?=\s))|[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
 @dataclass(slots=True)

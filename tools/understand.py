@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from convrec.core.text import fold
@@ -11,15 +11,25 @@ from convrec.tools.acts import MORE, NO_FIRST, REJECTS, Act, classify
 from convrec.tools.asides import find_asides
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.follow_ups import adds, continues, goes_on_from
-from convrec.tools.lexicon import FUNCTION_WORDS, NARROWER, SMALL_NUMBERS
-from convrec.tools.lexicon_words import STRAY_WORDS
+from convrec.tools.lexicon import SMALL_NUMBERS
 from convrec.tools.linking import Linker
 from convrec.tools.linking_people import PersonLink
 from convrec.tools.linking_titles import Links, UnknownTitle
-from convrec.tools.predicates import AnyOf, Condition, Expr, Not, Op, Test
+from convrec.tools.predicates import Condition
 from convrec.tools.read_conditions import ConditionReader
+from convrec.tools.read_described import described
 from convrec.tools.read_numbers import YearContext
-from convrec.tools.references import Focus, Mention, Pointer, Polarity, find_mentions, find_references
+from convrec.tools.read_people import PeopleReader
+from convrec.tools.read_query import read_query
+from convrec.tools.references import (
+    Focus,
+    Mention,
+    Pointer,
+    Polarity,
+    References,
+    find_mentions,
+    find_references,
+)
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message
 from convrec.tools.spelling import Spelling
@@ -65,17 +75,10 @@ class Understanding:
         return tuple(dict.fromkeys(m.row for m in self.mentions if m.polarity in polarities))
 
 
-_SAME_PERSON = re.compile(
-    r"\b(?:by|from|with|of)\s+(?:the\s+)?(?:same|that)\s+(director|actor|actress|writer|cast|person)|"
-    r"\b(?:by|from)\s+(?:him|her|them)\b|\bwith\s+(?:him|her)\s+in\s+it\b|"
-    r"\b(?:his|her)\s+other\s+(?:films|movies|work)\b"
-)
-_PERSON_OF = re.compile(
-    r"\b(director|directors|filmmaker|maker|makers|writer|writers|star|stars|cast|actors?|lead)\s+"
-    r"(?:of|from|behind|in)\s+$"
-)
 _STANDING = re.compile(
-    r"\b(?:always|never(?! ?mind)|ever|from now on|in general|as a rule|every time|generally|at all times|forever)\b"
+    r"\b(?:always|never(?! ?mind| agree| decide| seen| saw| watched| heard| been| got?\b| knew| tried)|ever(?! seen| made)|from now on|"
+    r"in general|as a (?:general )?rule|every time|generally|at all times|forever|(?:for|in) (?:the |all )?future(?: reference)?|henceforth|"
+    r"going forward|please remember|remember that)\b"
 )
 _THIRD_PERSON = re.compile(
     r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|"
@@ -86,27 +89,11 @@ _TAKES_BACK = re.compile(r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those
 _CLAUSE = re.compile(r"[.;:!?,\n]|\bbut\b|\binstead\b|\band\b|\bi(?:'d)? (?:want|rather|prefer)\b")
 _COUNT = re.compile(
     r"(?:\b(?:just|only|exactly)\s+(one|a single)\b(?!\s+(?:from|by|with|that)\b)|\btop\s+(\d{1,2})\b|"
-    r"(?<![-\w])(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s+(?:more\s+|good\s+|other\s+|different\s+)*(?:[a-z-]+\s+)?"
-    r"(?:films?|movies?|comed\w+|thrillers?|westerns?|dramas?|horrors?|suggestions?|recommendations?|options?|picks?)\b)"
+    r"(?<![-\w])(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s+((?:[a-z-]+\s+){0,3}?)"
+    r"([a-z-]+s)\b)"
 )
-_DENIES = re.compile(r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|hate|avoid)\b")
-_DENIED = re.compile(
-    _DENIES.pattern
-    + r".*?(?:$|[.;!?]|\b(?=(?:but|maybe|perhaps|instead|rather|preferably|just|only|something|i want|i'd)\b))",
-    re.DOTALL,
-)
+_ITEMS = frozenset("films movies flicks suggestions recommendations options picks titles ideas".split())  # noqa: SIM905
 _OF_A_PLACE = re.compile(r"\b(?:in|from|to|at|near|of|for|an?|the|my|is|am|i'm|around|outside)\s+$")
-_KIN = (
-    r"(?:wife|husband|partner|spouse|girlfriend|boyfriend|fianc\w+|mum|mom|mother|dad|father|parents|gran\w*|sisters?|"
-    r"brothers?|siblings?|sons?|daughters?|nephews?|nieces?|cousins?|friends?|flatmates?|roommates?|colleagues?|family)"
-)
-_COMPANY = re.compile(
-    rf"\b(?:for|with|and|,) (?:my|our) (?:[\w-]+ ){{0,2}}{_KIN}\b(?:(?:,| and| &) (?:me|i|myself)\b)?"
-)
-"""Who watches too: no topic to search for ("a comedy for my daughter and me")."""
-_CONTRACTED = re.compile(r"n't$|'(?:re|ll|ve|d|m)$|^(?:there|that|it|he|she|what|who|where|here|how|let|when)'?s$")
-_ASKS_NAME = re.compile(r"\bwho\b|\bwho'?s\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")
-_SEARCH_STOP = FUNCTION_WORDS | STRAY_WORDS
 
 
 @dataclass(slots=True)
@@ -117,13 +104,17 @@ class Understander:
     reader: ConditionReader = field(init=False)
     linker: Linker = field(init=False)
     spelling: Spelling = field(init=False)
+    people: PeopleReader = field(init=False)
     _nouns: frozenset[str] = field(init=False)
+    _countable: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         schema = self.catalogue.schema
         self._nouns = frozenset({fold(schema.item_noun), fold(schema.item_noun_plural)})
         self.reader = ConditionReader(self.catalogue)
+        self._countable = self._nouns | _ITEMS | self.reader.kinds()
         self.spelling = Spelling(self.catalogue)
+        self.people = PeopleReader(self.catalogue)
         self.linker = Linker(self.catalogue, self.reader.reserved_words(), self.reader.places())
 
     def read(self, text: str, focus: Focus) -> Understanding:
@@ -133,19 +124,21 @@ class Understander:
         links, asides = _without_asides(message, links, self.reader.kinds())
         masked = message.masked([*links.spans(), *asides])
         pointed = find_references(masked, focus)
+        if found := described(message, links, focus, self.catalogue):
+            pointed, links = _with_described(pointed, links, *found)
         mentions = find_mentions(message, links, pointed.pointers)
         others = [m.span() for m in _THIRD_PERSON.finditer(masked.low)]  # a sister's taste is not the user's
         rest = masked.masked([*pointed.spans, *others])
-        person_of, person_unknown = self._person_of(message, links, pointed.pointers)
+        person_of, person_unknown = self.people.by_way_of(message, links, pointed.pointers)
         references = tuple(m.row for m in mentions if m.polarity in ("liked", "like")) or focus.references
         context = self._year_context(references or focus.slate or (() if focus.last is None else (focus.last,)))
         taken_back, rest = _taken_back(rest)
         dropped = self.reader.read(taken_back, context) if taken_back is not None else []
         conditions = self.reader.read(rest, context)
-        conditions += self._people_conditions(message, links.people)
-        if (same := self._same_person(masked, focus)) is not None:
+        conditions += self.people.conditions(message, links.people)
+        if (same := self.people.same(masked, focus)) is not None:
             conditions.append(same)
-        query = _query(rest, conditions, self._nouns)
+        query = read_query(rest, conditions, self._nouns)
         if _about_something_else(masked.low, conditions, self._nouns):
             conditions = []
         act, asked = classify(
@@ -155,6 +148,7 @@ class Understander:
             takes_back=bool(dropped),
             opinion=any(m.polarity in ("liked", "disliked", "seen") for m in mentions),
             conditions=bool(conditions),
+            kinds=bool(links.people) or any(c.slot in self._category_fields() for c in conditions),
             person_of=person_of is not None or person_unknown,
             people=bool(links.people),
             query=query,
@@ -185,7 +179,7 @@ class Understander:
             adds=self._category_fields() if adds(masked.low) else (),
             rejects=rejects,
             dropped=tuple(dropped),
-            count=_count(masked.low),
+            count=_count(masked.low, self._countable),
             wants_more=MORE.search(masked.low) is not None,
             reference_unclear=pointed.unclear,
             query=query,
@@ -209,74 +203,6 @@ class Understander:
     def _numbers(self, field_name: str, rows: tuple[int, ...]) -> tuple[int, ...]:
         values = self.catalogue.numeric(field_name)[list(rows)] if rows else ()
         return tuple(int(v) for v in values if v == v)
-
-    def _people_conditions(self, message: Message, people: Sequence[PersonLink]) -> list[Condition]:
-        """One condition per person; "Nolan or Fincher" is one condition on either."""
-        denied = {p.name for p in people if p.negative}
-        if both := denied & {p.name for p in people if not p.negative}:  # "his films, but without him in them"
-            people = [_in_role(p) if p.name in both else p for p in people]
-        out: list[Condition] = []
-        ends: list[int] = []
-        for person in people:
-            condition = self._person_condition(person, message.hedged(person.start, person.end))
-            if out and re.fullmatch(r"\s*(?:,\s*)?or (?:by |with )?", message.low[ends[-1] : person.start]):
-                previous = out.pop()
-                either = AnyOf((_inner(previous.expr), self._has(person)))
-                label = f"{previous.label} or {condition.label.removeprefix('not ')}"
-                condition = replace(previous, expr=Not(either) if previous.negative else either, label=label)
-                ends.pop()
-            out.append(condition)
-            ends.append(person.end)
-        return out
-
-    def _has(self, person: PersonLink) -> Expr:
-        tests: tuple[Expr, ...] = tuple(Test(name, Op.ANY, (person.name,)) for name in person.fields)
-        return tests[0] if len(tests) == 1 else AnyOf(tests)
-
-    def _person_condition(self, person: PersonLink, hedged: bool) -> Condition:
-        spec = self.catalogue.schema.field(person.fields[0])
-        how = spec.spoken if spec and len(person.fields) == 1 else "with or by"
-        label, slot, expr = f"{how} {person.name}", f"person:{fold(person.name)}", self._has(person)
-        if person.negative:
-            return Condition(Not(expr), f"not {label}", slot, True, said=person.said)
-        return Condition(expr, label, slot, said=person.said, hard=not hedged)
-
-    def _person_of(
-        self, message: Message, links: Links, pointers: Sequence[Pointer]
-    ) -> tuple[tuple[str, tuple[int, ...]] | None, bool]:
-        """ "the director of Heat" -> (directors, Heat); whether it was asked of an item this catalogue lacks."""
-        if not _ASKS_NAME.search(message.low):
-            for row, start in [(x.row, x.start) for x in links.titles] + [(x.row, x.start) for x in pointers]:
-                m = _PERSON_OF.search(message.low[:start])
-                if m and (name := self._person_field(m[1])):
-                    return (name, (row,)), False
-        return None, any(_PERSON_OF.search(message.low[: unknown.start]) for unknown in links.unknown)
-
-    def _same_person(self, masked: Message, focus: Focus) -> Condition | None:
-        """ "by the same director", "with him in it"."""
-        m = _SAME_PERSON.search(masked.low)
-        if m is None:
-            return None
-        name = self._person_field(m[1] or "") or focus.people_field or self._person_field("director")
-        people = focus.people if name == focus.people_field and focus.people else ()
-        if not people and name and focus.last is not None:
-            people = self.catalogue.item(focus.last).tags(name)[:3]
-        spec = self.catalogue.schema.field(name) if name else None
-        if not people or spec is None:
-            return None
-        expr: Expr = Test(spec.name, Op.ANY, tuple(people))
-        label, slot = f"{spec.spoken} {' or '.join(people)}", f"person:{fold(people[0])}"
-        if masked.negated(m.start()):
-            return Condition(Not(expr), f"not {label}", slot, True, said=m[0])
-        return Condition(expr, label, slot, said=m[0])
-
-    def _person_field(self, word: str) -> str | None:
-        people = self.catalogue.schema.people()
-        if not word or not people:
-            return None
-        start = "direct" if word.startswith(("direct", "film", "maker", "person")) else "cast"
-        start = "writ" if word.startswith("writ") else start
-        return next((f.name for f in people if f.name.startswith(start)), people[0].name)
 
 
 def _about_something_else(low: str, conditions: Sequence[Condition], nouns: frozenset[str]) -> bool:
@@ -304,6 +230,14 @@ def _without_asides(message: Message, links: Links, kinds: frozenset[str]) -> tu
     ), asides
 
 
+def _with_described(pointed: References, links: Links, pointer: Pointer, end: int) -> tuple[References, Links]:
+    """The references with "the one with Ryan Gosling", and the links without those that describe it."""
+    span = (pointer.start, end)
+    others = tuple(p for p in pointed.pointers if p.row != pointer.row and p.said.lower() not in ("it", "that", "this"))
+    people = tuple(x for x in links.people if not span[0] <= x.start < span[1])
+    return References((pointer, *others), "", (*pointed.spans, span)), replace(links, people=people)
+
+
 def _taken_back(rest: Message) -> tuple[Message | None, Message]:
     """The clause of "never mind the western" and the message without it; (None, all of it) when nothing is taken
     back."""
@@ -325,40 +259,12 @@ def _with_it(message: Message, links: Links, pointers: Sequence[tuple[int, int]]
     return low
 
 
-def _count(low: str) -> int | None:
-    m = _COUNT.search(low)
-    if m is None:
-        return None
-    if m[1]:
-        return 1
-    word = m[2] or m[3]
-    return min(max(SMALL_NUMBERS.get(word) or int(word), 1), MOST_WANTED)
-
-
-def _in_role(person: PersonLink) -> PersonLink:
-    """Who is asked for and denied in one message is asked for behind the camera and denied before it."""
-    cast = tuple(f for f in person.fields if f.startswith("cast"))
-    others = tuple(f for f in person.fields if not f.startswith("cast"))
-    return replace(person, fields=(cast if person.negative else others) or person.fields)
-
-
-def _inner(expr: Expr) -> Expr:
-    return expr.part if isinstance(expr, Not) else expr
-
-
-def _query(rest: Message, conditions: Sequence[Condition], nouns: frozenset[str]) -> str:
-    # What was read is explained, but for a word that says more than the category it was read as: "heist" for crime.
-    said = {word for c in conditions for word in fold(c.said).split()} - NARROWER
-    # What follows a denial is not wished for: nothing "sad" is to be searched for after "nothing violent or sad".
-    denied = [m.span() for m in _DENIED.finditer(rest.low)]
-    denied += [m.span() for m in _COMPANY.finditer(rest.low)]
-    words = [
-        t.text
-        for t in rest.tokens
-        if not any(start <= t.start < end for start, end in denied)
-        and not _CONTRACTED.search(t.text.lower().replace("’", "'"))
-        and t.norm not in _SEARCH_STOP | nouns
-        and t.norm not in said
-        and len(t.norm) > 2
-    ]
-    return " ".join(dict.fromkeys(w for w in words if not any(ch.isdigit() for ch in w)))
+def _count(low: str, items: Collection[str]) -> int | None:
+    """How many are wanted: "just one", "five great romcoms". ``items``: words for items and their kinds."""
+    for m in _COUNT.finditer(low):
+        if m[1]:
+            return 1
+        word = m[2] or m[3]
+        if m[2] or (m[5] in items and not re.search(r"\b(?:of|are|is|hours?|minutes?|years?|people|or|and)\b", m[4])):
+            return min(max(SMALL_NUMBERS.get(word) or int(word), 1), MOST_WANTED)
+    return None

@@ -140,7 +140,11 @@ def of_reading(reading: Understanding, catalogue: Catalogue) -> list[Unit]:
     }
     out += [Unit(name, frozenset({"True"})) for name, is_set in flags.items() if is_set]
     # A critique that no column records ("darker") is a mood. Only a recommendation searches for words.
-    moods = " ".join(c.said for c in reading.conditions if c.source == "critique" and c.slot not in _CRITIQUES)
+    moods = " ".join(
+        c.said
+        for c in reading.conditions
+        if c.source == "critique" and c.slot.removesuffix(" rating") not in _CRITIQUES
+    )
     if reading.act == "recommend" and (words := frozenset(fold(f"{reading.query} {moods}").split())):
         out.append(Unit("mood", words))
     return out

@@ -30,7 +30,7 @@ GENRE_NOUNS: dict[str, tuple[str, str]] = {
 
 ORIGINS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "French": (("France",), ("French",)),
-    "German": (("Germany",), ("German",)),
+    "German": (("Germany", "West Germany"), ("German",)),
     "Italian": (("Italy",), ("Italian",)),
     "Spanish": (("Spain",), ("Spanish",)),
     "Japanese": (("Japan",), ("Japanese",)),
