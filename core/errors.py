@@ -15,6 +15,7 @@
     │   ├── LLMUnavailable     no backend, server gone, model file missing
     │   ├── LLMTimeout         the backend did not answer in time
     │   └── LLMBadOutput       the answer was cut off, empty or not of the asked-for form
+    ├── TurnStopped            whoever asked for the turn has left or waits no longer; no failure of the model
     ├── ToolError
     │   ├── ToolRetry          the arguments are wrong: correct them and call again
     │   └── ToolFailed         the tool cannot do it: plan around it
@@ -99,6 +100,15 @@ class LLMTimeout(LLMError):
 
 class LLMBadOutput(LLMError):
     """The answer was cut off, empty or not of the asked-for form."""
+
+
+class TurnStopped(ConvrecError):
+    """Whoever asked for a turn has left or waits no longer: its calls to a language model are cut short.
+
+    No LLMError, so that nobody takes over for the model and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__("the turn was stopped")
 
 
 class ToolError(ConvrecError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from convrec.agent.api import ConversationalAgent
 from convrec.agent.events import Event, Finished
+from convrec.agent.llm.stopping import Stop, stoppable
+from convrec.core.errors import TurnStopped
 
 MAX_WAITING = 256
 """Turns that may wait for a thread; more are refused, so that a flood costs no memory."""
@@ -41,7 +42,7 @@ class TurnRun:
         self._quiet = quiet
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._stopped = threading.Event()
+        self._stopped = Stop()
         self._done: Future[None] | None = None
         self._left = False
         self._next_look = self._loop.time() + _POLL_S
@@ -53,8 +54,12 @@ class TurnRun:
             self._on_loop(lambda: self._events.put_nowait(None))
 
         # The request's id and trace go with the turn.
-        self._done = pool.submit(contextvars.copy_context().run, work, self)
+        self._done = pool.submit(contextvars.copy_context().run, self._work, work)
         self._done.add_done_callback(over)
+
+    def _work(self, work: Work) -> None:
+        with stoppable(self._stopped):
+            work(self)
 
     def emit(self, event: Event) -> None:
         """Called on the thread of the turn. A quiet run hands over its end only."""
@@ -90,10 +95,11 @@ class TurnRun:
         """What the turn failed with, once it is over."""
         if self._left or self._done is None or self._done.cancelled() or not self._done.done():
             return None
-        return self._done.exception()
+        error = self._done.exception()
+        return None if isinstance(error, TurnStopped) else error
 
     def stop(self) -> None:
-        """End the turn at its next event; one that has not begun never does."""
+        """End the turn at its next event, a call to a language model at once; one that has not begun never does."""
         self._stopped.set()
         if self._done is not None:
             self._done.cancel()

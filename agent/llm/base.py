@@ -17,6 +17,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from convrec.agent.llm.stopping import raise_if_stopped
 from convrec.core.errors import LLMBadOutput, LLMTimeout, LLMUnavailable
 from convrec.core.text import clean
 
@@ -128,7 +129,9 @@ class LLM:
             LLMTimeout: no answer in time.
             LLMUnavailable: the backend is gone or cannot be started.
             LLMError: the backend refused the request, for instance a prompt longer than its context.
+            TurnStopped: nobody waits for it any more, see :mod:`convrec.agent.llm.stopping`.
         """
+        raise_if_stopped()
         kwargs: dict[str, Any] = {
             "max_tokens": max_tokens,
             "temperature": temperature,
@@ -178,6 +181,7 @@ class LLM:
                 if text := str(chunk.text):
                     pieces.append(text)
                     yield text
+                raise_if_stopped()
                 if time.perf_counter() - start > limit:
                     raise LLMTimeout(f"{self.name} was not done after {limit:.3g} s; stopped")
         finally:
@@ -263,6 +267,7 @@ class LLM:
         return self.timeout_s if timeout_s is None else max(0.1, min(timeout_s, self.timeout_s))
 
     def _margin(self, prompt: Sequence[Message], timeout_s: float | None = None) -> float | None:
+        raise_if_stopped()
         answer = self._ready().invoke(
             list(prompt),
             max_tokens=1,

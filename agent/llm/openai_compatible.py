@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, cast
 
 import httpx
 import openai
+from convrec.agent.llm.calls import Calls
 from convrec.core.errors import LLMError, LLMTimeout, LLMUnavailable
 from convrec.core.text import clean
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai.chat_models.base import BaseChatOpenAI
-from pydantic import SecretStr
+from pydantic import PrivateAttr, SecretStr
 
 PROBE_S = 3.0
 """Longest wait for the list of models, seconds: it is asked for when the program starts."""
@@ -22,7 +23,10 @@ CONNECT_S = 5.0
 
 
 class ServedChat(BaseChatOpenAI):
-    """LangChain's client with our errors. ``BaseChatOpenAI``, as it keeps to the parameters that every server knows."""
+    """LangChain's client with our errors, and calls that can be broken off. ``BaseChatOpenAI``, as it keeps to the
+    parameters that every server knows."""
+
+    _calls: Calls = PrivateAttr(default_factory=Calls)
 
     def _generate(
         self,
@@ -33,19 +37,28 @@ class ServedChat(BaseChatOpenAI):
     ) -> ChatResult:
         with self._mapped():
             try:
-                return super()._generate(messages, stop, run_manager, **_options(kwargs))
+                return self._calls.run(super()._agenerate(messages, stop, **_options(kwargs)))
             except openai.BadRequestError as error:
                 if not (kwargs.get("logprobs") and "logprob" in str(error).lower()):
                     raise
                 # This server refuses to give log-probabilities; the caller sees that there are none.
                 plain = {name: value for name, value in kwargs.items() if name not in ("logprobs", "top_logprobs")}
-                return super()._generate(messages, stop, run_manager, **_options(plain))
+                return self._calls.run(super()._agenerate(messages, stop, **_options(plain)))
 
-    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
         with self._mapped():
-            yield from super()._stream(*args, **_options(kwargs))
+            source = cast("AsyncGenerator[ChatGenerationChunk]", super()._astream(messages, stop, **_options(kwargs)))
+            with closing(self._calls.iterate(source)) as chunks:
+                yield from chunks
 
     def close(self) -> None:
+        self._calls.close(self.root_async_client.close())
         self.root_client.close()
 
     @contextmanager
@@ -53,7 +66,7 @@ class ServedChat(BaseChatOpenAI):
         where = f"{self.model_name} at {self.openai_api_base}"
         try:
             yield
-        except (openai.APITimeoutError, httpx.TimeoutException) as error:
+        except (openai.APITimeoutError, httpx.TimeoutException, TimeoutError) as error:
             raise LLMTimeout(f"{where} did not answer within {_seconds(self.request_timeout)} s") from error
         except (openai.APIConnectionError, httpx.HTTPError) as error:
             raise LLMUnavailable(f"{where} cannot be reached: {_words(error)}. Is the server running?") from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from convrec.agent.llm.base import LLM, Message
+from convrec.agent.llm.stopping import ended_by_stop
 from convrec.core.errors import LLMError, LLMTimeout
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -74,7 +74,7 @@ class ScriptedChat(BaseChatModel):
         timeout_s = float(kwargs.get("timeout", self.timeout_s))
         if self.delay_s * len(words) > timeout_s:
             raise LLMTimeout(f"scripted model: no answer after {timeout_s:.3g} s")
-        time.sleep(self.delay_s * len(words))
+        _wait(self.delay_s * len(words))
         message = AIMessage(
             "".join(words), usage_metadata=_usage(asked, len(words)), response_metadata={"finish_reason": reason}
         )
@@ -92,7 +92,7 @@ class ScriptedChat(BaseChatModel):
         for number, word in enumerate(words):
             if number == self.break_after:
                 return
-            time.sleep(self.delay_s)
+            _wait(self.delay_s)
             yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         yield ChatGenerationChunk(
             message=AIMessageChunk(
@@ -158,6 +158,12 @@ def scripted(
         script = answers if callable(answers) else list(answers)
     chat = ScriptedChat(answers=script, yes_no=yes_no, timeout_s=timeout_s, **options)
     return LLM(lambda: chat, name=name, tier="scripted", timeout_s=timeout_s)
+
+
+def _wait(seconds: float) -> None:
+    over = threading.Event()
+    with ended_by_stop(over.set):
+        over.wait(seconds)
 
 
 def _plain(messages: Sequence[BaseMessage]) -> list[Message]:

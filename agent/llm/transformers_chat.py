@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from convrec.agent.llm.stopping import raise_if_stopped
 from convrec.core.errors import LLMError, LLMTimeout, LLMUnavailable
 from convrec.core.extras import require
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -100,6 +101,7 @@ class TransformersChat(BaseChatModel):
             made: list[int] = []
             past, shown, reason = None, "", "length"
             while len(made) < most:
+                raise_if_stopped()
                 if time.monotonic() > end:
                     raise LLMTimeout(f"{self.source} was not done after {limit:.3g} s; stopped")
                 with torch.inference_mode():

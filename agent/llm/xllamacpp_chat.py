@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from convrec.agent.llm.stopping import ended_by_stop
 from convrec.core.errors import LLMError, LLMTimeout, LLMUnavailable
 from convrec.core.extras import require
 from convrec.core.text import clean
@@ -97,6 +98,8 @@ class Engine:
             LLMTimeout: not done ``timeout_s`` seconds after the call, waiting for other calls included.
             LLMError: the request was refused.
             LLMUnavailable: the engine is closed.
+            TurnStopped: nobody waits for it any more. The model stops at its next token; a prompt that it is reading is
+                read to its end.
         """
         chunks: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
         given_up = threading.Event()
@@ -125,7 +128,8 @@ class Engine:
         try:
             while True:
                 try:
-                    chunk = chunks.get(timeout=max(0.0, end - time.monotonic()))
+                    with ended_by_stop(lambda: chunks.put(None)):
+                        chunk = chunks.get(timeout=max(0.0, end - time.monotonic()))
                 except queue.Empty:
                     raise LLMTimeout(f"the embedded model was not done after {timeout_s:.3g} s; stopped") from None
                 if chunk is None:
