@@ -172,7 +172,7 @@ WISH = re.compile(
     rf"feel(?:ing)? like|up for|down for|after|dying for){_NOT_THIS}|"
     rf"^\W*(?:(?:so|ok|hey|hi|just|{_ADVERBS})\W+)*(?:need|want|wanna|craving|fancy|feel like|after) (?:an?|some|something|to (?:watch|see))\b{_NOT_THIS}|"
     r"\bwhat (?:should|could|can|would|might|do) (?:i|we|you) (?:watch|see|put on|recommend|suggest|pick|choose|go for|show)\b|"
-    r"\bwhat do i watch\b|\bgimme\b|\bhit me (?:with|up)\b|\bpoint me\b|"
+    r"\bwhat (?:do|shall) i watch\b|\bwhat to (?:watch|see|put on|pick)\b|\bgimme\b|\bsimilar (?:movies?|films?|ones?|stuff)\b|\bhit me (?:with|up)\b|\bpoint me\b|"
     r"\bwhat(?:'?s| is| would be| could be) (?:\w+ )?(?:good|nice|great|fun|best|worth (?:watching|seeing))"
     r"(?: (?:one|film|movie))?(?: (?:for|to|on|tonight|today|this)\b|\W*$)|"
     r"^\W*(?:ok(?:ay)?,? |so,? |please,? |then,? )*(?:surprise|entertain) (?:me|us)\b"
@@ -226,6 +226,8 @@ _REJECTS = re.compile(
 _POLITE_END = re.compile(r"\b(?:pls|plz|please)\W*$")
 _QUESTION = re.compile(r"\?\s*$|^\W*(?:who|what|when|where|why|how|which|is|are|do|does|did|can|could)\b")
 _ARTICLE = r"^\W*(?:(?:please|so|ok|then|hi|hello|hey|just|maybe)\W+)*(?:an?|any|some|one|another|your)"
+_FRAGMENT = re.compile(r"\W*(?:an?|any|some|not another|no more|nothing) \w+ \w+")
+"""A wish that is nothing but what is wished for: "a period piece with great costumes"."""
 _ABOUT_FILMS = re.compile(r"\b(?:movies?|films?|watch|mood|cinema|flicks?|stuff|vibes?)\b")
 _FILM_WORDS = re.compile(r"\b(?:movies?|films?|watch(?:ing)?|cinema|flicks?|documentar\w+|stor(?:y|ies))\b")
 
@@ -283,7 +285,10 @@ def classify(
     if conditions or target or person_of or wish or people or MORE.search(low) or _asks_for_one(low, schema):
         return "recommend", ()
     narrows = running and not tells(low) and (not _QUESTION.search(low) or re.match(r"\W*any\b", low) is not None)
-    narrows = narrows or _POLITE_END.search(low) is not None
+    polite = _POLITE_END.search(low) is not None
+    narrows = narrows or polite or (_FRAGMENT.match(low) is not None and not _QUESTION.search(low) and not tells(low))
+    if polite and (_ABOUT_FILMS.search(low) or _names_items(low, schema)):
+        return "recommend", ()
     return (
         "recommend" if query and (narrows or _ABOUT_FILMS.search(low) or _names_items(low, schema)) else "other"
     ), ()

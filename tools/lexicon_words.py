@@ -26,7 +26,7 @@ FUNCTION_WORDS = frozenset(
 
 STRAY_WORDS = frozenset(
     """
-    kick binge phase marathon spree craving guy guys dude plenty stumbled tbh ngl idk btw fyi rn asap smh
+    gimme kick binge phase marathon spree craving guy guys dude plenty stumbled tbh ngl idk btw fyi rn asap smh
     able adore agree ahead ahh although appreciates ago associated available aware away awesome awful awaiting
     bad basically believe better bound bro buff call came chat coming commonly consider considering continues cool
     couple currently determined disappointed doubt during earlier end excellent exactly exciting
@@ -66,6 +66,53 @@ STRAY_WORDS = frozenset(
     """.split()  # noqa: SIM905 - a word list
 )
 """Words of talk about wishes rather than of the wish: never searched for."""
+
+PHRASES = frozenset(
+    {
+        *(
+            "black and white",
+            "feel good",
+            "true story",
+            "love story",
+            "first date",
+            "date night",
+            "time travel",
+            "bad guys",
+        ),
+        *(
+            "good guys",
+            "high school",
+            "best friends",
+            "best friend",
+            "happy ending",
+            "happy endings",
+            "road trip",
+            "old school",
+        ),
+        *(
+            "movie night",
+            "girls night",
+            "rainy day",
+            "good morning",
+            "good night",
+            "good evening",
+            "good time",
+            "bad day",
+        ),
+        *("long time", "real life", "last night", "last time", "next time", "real time", "summer camp", "new year"),
+        *(
+            "spare time",
+            "big time",
+            "prime time",
+            "slow burn",
+            "coming of age",
+            "fish out of water",
+            "based on a true story",
+        ),
+        *("family life", "married life", "small town", "big city", "night out", "day off", "all in all", "one more"),
+    }
+)
+"""Phrases of every day that are titles too: no titles in small letters unless something says so."""
 
 NO_ADVERBS = frozenset(
     """silly ugly deadly lonely friendly unfriendly ghostly deathly unearthly otherworldly melancholy italy july butterfly

@@ -16,7 +16,7 @@ from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import CATEGORY_WORDS, DEMONYMS
 from convrec.tools.lexicon_words import FUNCTION_WORDS, REQUEST_WORDS, STRAY_WORDS
 from convrec.tools.linking_people import person_cue
-from convrec.tools.linking_titles import CUE
+from convrec.tools.linking_titles import CUE, NOUN_AFTER
 from convrec.tools.spans import Message, Token
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
@@ -118,6 +118,7 @@ class Misspelt:
         or it must be long: most strange words are words."""
         word, before = token.norm, message.low[: token.start]
         cued = CUE.search(before) is not None or person_cue(before) is not None or _IN.search(before) is not None
+        cued = cued or NOUN_AFTER.match(message.low, token.end) is not None
         capital = token.text[:1].isupper() and before.strip() != ""
         if len(word) < LEAST_ALONE or not (cued or capital or len(word) >= LONG):
             return None

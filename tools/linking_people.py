@@ -26,6 +26,8 @@ AHEAD = 1.3
 """How many times better known than the next of that surname such a person is."""
 COMMON_FIRST_NAME = 12
 """A name that so many people are called by first is no surname when it stands alone."""
+FAR_AHEAD = 3
+"""How many times better known than the next of that first name somebody is who is called by it."""
 PARTICLES = frozenset("de von van del della di da la le".split())  # noqa: SIM905
 """Small words that belong to the surname after them: "de niro"."""
 _BY = re.compile(
@@ -37,7 +39,7 @@ _WITH = re.compile(
     r"(?:[\w.' -]{2,40} (?:or|and) )?$"
 )
 _FOND = re.compile(
-    r"\bi (?:really )?(?:like|love|loved|liked|hate|enjoy|adore|prefer|dislike|don'?t like)\s+$|\bnot\s+$|^\W*$"
+    r"\bi (?:really )?(?:like|love|loved|liked|hate|enjoy|adore|prefer|dislike|don'?t like)\s+$|\bnot\s+$"
 )
 _AFTER: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (
@@ -59,6 +61,8 @@ _AFTER: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 _PLACE_BEFORE = re.compile(
     r"\b(?:in|to|at|near|outside|around|new|old|los|las|san|saint|st|mount|lake|port)\s+(?:the\s+)?$"
 )
+_IN_THE_WAY_OF = re.compile(r"[- ]?(?:esque|like|style|type|ish)\b(?! (?:it|that|this))")
+"""After a name: something like what they make is meant, not them."""
 _SIBLINGS = re.compile(r"\s+(?:brothers|bros|sisters|siblings)\b")
 _WRITTEN = re.compile(r"\b(?:written by|screenplay by|writer)\s+$")
 _WORDS = FUNCTION_WORDS | STRAY_WORDS | REQUEST_WORDS | EVERYDAY_SURNAMES
@@ -91,6 +95,8 @@ class PeopleLinker:
     fame: FloatArray
     reserved: frozenset[str]
     _surnames: dict[str, list[tuple[float, str, str]]] | None = field(init=False, default=None)
+    _by_first: dict[str, list[tuple[float, str, str]]] = field(init=False, default_factory=dict)
+    """First name -> (fame, field, full name) of those who are well known, best known first."""
     _firsts: Counter[str] = field(init=False, default_factory=Counter)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -122,9 +128,11 @@ class PeopleLinker:
         noun = re.match(r"['’]?s?\s+(?:\w+ )?(?:films?|movies?|flicks?|pictures?)\b", low[token.end :])
         owned = (owned_form or noun is not None) and token.text[:1].isupper() and not cued_only
         fond = not cued_only and _FOND.search(low[:start]) is not None
-        if bare in self.reserved or bare in NO_SURNAMES:
+        if bare in self.reserved or bare in NO_SURNAMES or _IN_THE_WAY_OF.match(low, token.end):
             return None
         entries = self.by_surname().get(bare, [])
+        if not cued_only and (called := self._first_name(message, bare, cue, start, token.end, entries)):
+            return called
         if cue is None and not owned and not fond:
             return None if cued_only else self._unmistakable(message, bare, entries, start, token.end)
         # "something with space" is not about Arthur Space: a bare word must name somebody well known.
@@ -160,10 +168,34 @@ class PeopleLinker:
         fields = tuple(dict.fromkeys(c[1] for c in entries if c[2] == name)) or (field_name,)
         return self._link(message, name, fields, start, end)
 
+    def _first_name(
+        self,
+        message: Message,
+        bare: str,
+        cue: str | None,
+        start: int,
+        end: int,
+        entries: Sequence[tuple[float, str, str]],
+    ) -> PersonLink | None:
+        """Who is so much better known than all others of a first name that it is enough: "without keanu"."""
+        if bare in _WORDS or not (cue or message.negated(start)):
+            return None
+        self.by_surname()
+        known = self._by_first.get(bare, [])
+        if not known or known[0][0] < BARE_ACTOR or (entries and entries[0][0] >= known[0][0]):
+            return None
+        fame, _, name = known[0]
+        if any(c[2] != name and FAR_AHEAD * c[0] > fame for c in known):
+            return None
+        return self._link(message, name, tuple(dict.fromkeys(c[1] for c in known if c[2] == name)), start, end)
+
     def siblings(self, message: Message, token: Token) -> list[PersonLink]:
         """The people of "the coen brothers": those of that surname who are about equally well known for one trade."""
         following = _SIBLINGS.match(message.low, token.end)
         entries = self.by_surname().get(token.norm, [])
+        if following is None and token.norm.endswith("s") and re.search(r"\bthe\s+$", message.low[: token.start]):
+            following = re.compile("").match(message.low, token.end)  # "the coens"
+            entries = self.by_surname().get(token.norm[:-1], [])
         if following is None or token.norm in self.reserved or not entries:
             return []
         made = [c for c in entries if c[1] in _fields_of("by", [c[1]])] or entries
@@ -190,6 +222,7 @@ class PeopleLinker:
         """Last name -> (fame, field, full name), best known first. Built on first use (0.3 s for 17,000 films)."""
         with self._lock:
             if self._surnames is None:
+                firsts: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
                 table: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
                 for spec in self.catalogue.schema.people():
                     tags = self.catalogue.tags(spec.name)
@@ -198,7 +231,10 @@ class PeopleLinker:
                         words = fold(name).split()
                         if len(words) >= 2:
                             self._firsts[words[0]] += 1
+                            if weight >= BARE_DIRECTOR:
+                                firsts[words[0]].append((weight, spec.name, name))
                             table[words[-1]].append((weight, spec.name, name))
+                self._by_first = {key: sorted(values, reverse=True) for key, values in firsts.items()}
                 self._surnames = {key: sorted(values, reverse=True)[:8] for key, values in table.items()}
             return self._surnames
 

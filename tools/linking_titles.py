@@ -11,7 +11,7 @@ from convrec.core.items import FloatArray
 from convrec.tools.catalogue import Catalogue, NameHit
 from convrec.tools.lexicon import FUNCTION_WORDS
 from convrec.tools.lexicon_verdicts import BAD, BAD_DEED, FOND, GOOD, GOOD_DEED, NOT_FOND
-from convrec.tools.lexicon_words import STRAY_WORDS
+from convrec.tools.lexicon_words import PHRASES, STRAY_WORDS
 from convrec.tools.linking_people import PersonLink
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message, Token
@@ -23,7 +23,7 @@ WELL_KNOWN = 0.9
 
 _STRONG = (
     rf"\b(?:{FOND}|{NOT_FOND}|lik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
-    r"than|similar to|such as|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|"
+    r"than|similar (?:\w+ )?to|such as|(?:when|year|where) (?:did|was|were|is)|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|"
     r"in the (?:style|vein) of|"
     r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|"
     r"(?:tell me(?: more)?|more|know|heard?|think|info(?:rmation)?|details) about|"
@@ -35,7 +35,10 @@ _STRONG = (
 )
 CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|film)|films?|movies?|a lot of)\s+)?$")
 _LEADS_IN = re.compile(r"\b(?:for|in|an?|the|on|some|my|with|at|our|and|or|of)\s+$")
-_NUMBER_CUE = re.compile(r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called|directed|in|of|about)\s+$")
+_NUMBER_CUE = re.compile(
+    r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called|directed|similar to|(?:cast|director|plot|stars?|makers?|length|"
+    r"runtime|who(?:'?s| is| was)?) (?:in|of)|(?:tell me|more|know) about)\s+$"
+)
 CHAIN = re.compile(
     r"^\s*(?:,|&|/|\+|and|or|,\s*and|,\s*or|plus|as well as|but (?:not|hated|loved))\s*(?:the (?:movie|film) )?$"
 )
@@ -44,7 +47,7 @@ BOUND = re.compile(
     r"very|too|as|than|for|"
     r"last|yesterday|the other|in (?:19|20)|though|although|recently|already|again|before|please|yet|when|while|it|"
     r"i|we|they|my|if|after|since|not|any|anything|something|what|just|really|because|instead|more|less|only|"
-    r"any good|like (?:\d+|a (?:million|thousand|hundred)|ten|twenty)|(?:\d+|two|three|ten) times|twice|once|so|too|on|"
+    r"any good|come|came|get|win|without|minus|except|instead|like (?:\d+|a (?:million|thousand|hundred)|ten|twenty)|(?:\d+|two|three|ten) times|twice|once|so|too|on|"
     r"in the|at the|tbh|lol|though|scary|good|rated|violent|funny|worth|suitable|ok|okay|about|yesterday|tonight|today)\b|'s\b)"
 )
 _SET_IN = re.compile(
@@ -56,6 +59,7 @@ NOUN_AFTER = re.compile(r"\s*(?:movies?|films?|flicks?|stor(?:y|ies)|genre|comed
 JUDGED = re.compile(
     rf"(?: [\w']+){{0,3}} (?:was|is|were) {GOOD}\b|(?: [\w']+){{0,3}} (?:was|is) {BAD}\b|\s{GOOD_DEED}|\s{BAD_DEED}"
 )
+_WAS_JUDGED = re.compile(rf" was (?:{GOOD}|{BAD})\b")
 YEAR_AFTER = re.compile(r"\s*(?:\(\s*((?:18|19|20)\d\d)\s*\)|,?\s*(?:from |of )?((?:18|19|20)\d\d)\b)")
 _AFTER_NAME = re.compile(r"(?:like|as|to|loved|liked|hated|enjoyed|seen|saw|watched)\s+[A-Z][\w']+\s$")
 _SENTENCE_START = re.compile(r"(?:^|[.!?\n]\s*|[\"“]\s*)$")
@@ -178,6 +182,8 @@ class TitleReader:
         reserved = [word for word in words if word in self.reserved]
         if norm in self.places and _PLACE_CUE.search(low[:start]):
             return False  # "from Brazil"
+        if norm in PHRASES and not (tokens and tokens[0].text[:1].isupper()) and CUE.search(low[:start]) is None:
+            return False
         if _SET_IN.search(low[:start]) and len(content) < 3:
             return False
         # "French Film", "American Movie": titles, but far more often plain words.
@@ -195,6 +201,8 @@ class TitleReader:
             return False
         if len(content) >= 3 or (len(tokens) >= 4 and len(content) >= 2):
             return True
+        if at_start and fame >= WELL_KNOWN_PHRASE and _WAS_JUDGED.match(low, end):
+            return True  # "argo was great"
         if capital and at_start and (JUDGED.match(low, end) or (low[end : end + 1] == "?" and low[end + 1 :].strip())):
             return fame >= WELL_KNOWN_PHRASE or len(content) >= 2  # "Moon is one of my favourites", "Argo? Boring"
         if capital and (not at_start or cued or (len(tokens) >= 2 and len(content) >= 2)):

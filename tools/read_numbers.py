@@ -15,7 +15,8 @@ _NUMBER = r"(\d+(?:[.,]\d+)?|" + "|".join(SMALL_NUMBERS) + r")"
 _DURATION = re.compile(
     rf"(?:\b{_NUMBER}\+?(?: and a (half))?[ -]?(?:(?:hours?|hrs?|h)\b|h(?=\d{{2}}\b))"
     r"(?: ?(?:and )?(?:a (half)\b|(\d{1,2})(?: ?(?:minutes?|mins?|m)\b)?))?"
-    r"|\b(half) an hour|(\d{2,3})[ -]?(?:minutes?|mins?|m)\b)"
+    r"|\b(half) an hour|(\d{2,3})[ -]?(?:minutes?|mins?|m)\b|"
+    r"\b([1-4]):([0-5]\d)\b(?! ?(?:am|pm|o'?clock)\b))"
 )
 _AT_MOST_BEFORE = re.compile(
     r"(?:\b(?:under|below|less than|shorter than|within|maximum(?: of)?|max(?: of)?|at most|up to|"
@@ -107,7 +108,7 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
         rf"\b(before|prior to|earlier than|older than|pre-?|until|till|up to|no later than|not later than|not after|"
         rf"after|past|beyond|later than|newer than|more recent than|younger than|post-?|since|at least from|from|"
         rf"not before|no earlier than|not earlier than|not older than|no older than|"
-        rf"by|in)\s*(?:about |around )?(?:the (?:year |end of |start of |beginning of )?)?(?:{_DECADE}|{_YEAR}\b)",
+        rf"by|in)\s*(?:about |around |i was born (?:in )?|my (?:birth|birthday) (?:in )?)?(?:the (?:year |end of |start of |beginning of )?)?(?:{_DECADE}|{_YEAR}\b)",
         low,
     ):
         start, end = m.start(), m.end()
@@ -314,6 +315,8 @@ def _minutes(m: re.Match[str]) -> int | None:
         return 30
     if m[6]:
         return int(m[6])
+    if m[7]:
+        return 60 * int(m[7]) + int(m[8])
     if m[1] is None:
         return None
     half = 30 if m[2] or m[3] else 0

@@ -132,6 +132,7 @@ _LIKED_AFTER = re.compile(
     rf"{_VERDICT}{GOOD}\b|"
     r"^,?\s*(?:which|that) (?:i|we) (?:really |both )?(?:loved|liked|enjoyed|adored)\b|"
     r"^[^.;!?]{0,20}\b(?:loved|liked|enjoyed) (?:it|them|both|that)\b|"
+    rf"^[^.;!?]{{0,30}}\b(?:and|but|,) (?:it|they|both|that) (?:was|were|is) {GOOD}\b|"
     rf"^\s(?:\w+ ){{0,2}}{GOOD_DEED}\b"
 )
 _DISLIKED_AFTER = re.compile(
@@ -139,6 +140,7 @@ _DISLIKED_AFTER = re.compile(
     r"^\W{0,3}(?:meh|yuck|ugh)\b|^[^.;!]{0,20}\b(?:a )?waste of (?:my )?time\b|"
     r"^,?\s*(?:which|that) (?:i|we) (?:really |both )?(?:hated|disliked|didn'?t like)\b|"
     r"^[^.;!?]{0,20}\b(?:hated|disliked|didn'?t like) (?:it|them|both|that)\b|"
+    rf"^[^.;!?]{{0,30}}\b(?:and|but|,) (?:it|they|both|that) (?:was|were|is) {BAD}\b|"
     rf"^\s(?:\w+ ){{0,2}}{BAD_DEED}\b"
 )
 _VERB_LIKE = re.compile(r"\b(?:i|we|they|he|she|really|both|also|wife|husband|kids?) like\s[^.;!?]*$")
