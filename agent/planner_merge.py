@@ -145,7 +145,8 @@ class Merger:
         taken = {w for c in reading.conditions for w in fold(f"{c.said} {c.label}").split()}
         taken |= {w for p in reading.people for w in fold(p.said).split()}
         capital = any(word[:1].isupper() and fold(word) in words for word in reading.text.split()[1:])
-        return bool(words - taken - FUNCTION_WORDS) and (len(norm.split()) > 1 or capital)
+        # Spelt right, in small letters, and left by the rules: everyday words ("not in black and white").
+        return bool(words - taken - FUNCTION_WORDS) and (capital or (len(norm.split()) > 1 and said != norm))
 
     def _persons(self, reading: Understanding, draft: Draft, message: Message, refused: list[str]) -> Understanding:
         conditions = list(reading.conditions)
@@ -198,6 +199,8 @@ class Merger:
         text = fold(reading.text)
         for name in draft.exclude:
             said = next((hit for form in _forms(name) if (hit := _near(form, text))), None)
+            if said is not None and said in _forms(name):
+                continue  # spelt right: the rules have seen it and know why they left it ("no World War 2")
             at = message.low.find(said.split()[0]) if said else -1
             if name not in known or name in taken:
                 continue
@@ -209,7 +212,8 @@ class Merger:
         if not any(c.slot == spec.name and not c.negative for c in reading.conditions):
             fresh = [g for g in dict.fromkeys(draft.genres) if g in known and g not in {*taken, *draft.exclude}]
             if not self._moody(reading):  # a film or a person named says it better than what the model makes of it
-                guessed = [g for g in fresh if not any(_near(form, text) for form in _forms(g))]
+                misspelt = [g for g in fresh if any((_near(form, text) or form) != form for form in _forms(g))]
+                guessed = [g for g in fresh if g not in misspelt]
                 refused += [f"category {g}, of which nothing was said" for g in guessed]
                 fresh = [g for g in fresh if g not in guessed]
             new += [
