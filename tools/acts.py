@@ -19,10 +19,13 @@ _LOOKUP: tuple[tuple[re.Pattern[str], Role | str], ...] = tuple(
     for pattern, what in (
         (
             _WHO + r"(?:directed|director|made|filmmaker|helmed|behind)|\bdirected (?:it|by who|that)|\bwhose film\b|"
-            r"\bdirector (?:of|behind) it\b",
+            r"\bdirectors? (?:of|behind) it\b",
             "direct",
         ),
-        (_WHO + r"(?:wrote|written|writer|screenwriter|penned|scripted|authored|came up with)", "writ"),
+        (
+            _WHO + r"(?:wrote|written|writer|screenwriter|penned|scripted|authored|came up with)|\bwriters? of it\b",
+            "writ",
+        ),
         (
             _WHO + r"(?:in (?:it|that|this)|starring|stars?|starred|actors?|actress\w*|cast|plays?|played|acts?|acted|"
             r"appears?|appeared|else (?:is|was) in)\b|\bcast\b|"
@@ -206,6 +209,11 @@ REJECTS = re.compile(
 """The whole list is turned down."""
 NO_FIRST = re.compile(r"^\W*(?:no+|nah|nope)\s*[,.;!]")
 """Turns the list down too, unless it answers a question."""
+_ACCEPTS = re.compile(
+    r"\b(?:it is then|(?:i|we)(?:'?ll| will| shall| think (?:i|we)'?ll)? (?:just )?(?:take|go (?:with|for)|watch|try|give) (?:it|that|this)\b|"
+    r"(?:going|gonna go) with (?:it|that|this)|sold|let'?s (?:go with|watch|do|try) (?:it|that|this)\b|(?:it|that one) it is)\b"
+)
+"""Takes one of those shown."""
 _FOLLOW_UP = re.compile(r"\?\s*$|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b|\bwhat(?:'s)? next\b|\banother\b")
 _WHY = re.compile(
     r"^\W*(?:but |and |so |ok |hm+,? )?why\b(?! don'?t| not (?:try|watch|just)\b)|"
@@ -280,6 +288,8 @@ def classify(
             return "lookup", ()
     if running and REJECTS.search(low):
         return "recommend", ()
+    if running and not (wish or conditions or people) and _ACCEPTS.search(low) and not MORE.search(low):
+        return "thanks", ()
     if opinion and not wish and not conditions and not _FOLLOW_UP.search(low) and not MORE.search(low):
         return "feedback", ()
     if conditions or target or person_of or wish or people or MORE.search(low) or _asks_for_one(low, schema):

@@ -28,7 +28,8 @@ _WHO = re.compile(
     r"(?:speaking )?as an?\b|being an?\b)"
 )
 _AS_SOMEBODY = re.compile(
-    _FILLER + r"(?:speaking )?as (?:an?|someone|somebody)\b(?:(?! (?:i|we|give|find|recommend)\b)[^,.;!?])*"
+    _FILLER
+    + r"(?:speaking )?as (?!a (?:general )?rule\b)(?:an?|someone|somebody)\b(?:(?! (?:i|we|give|find|recommend)\b)[^,.;!?])*"
 )
 _WISHING = re.compile(
     r"\b(?:want|wants|wanted|wish|need|needs|like|likes|liked|love|loves|loved|lov(?:e|ing) to|prefer|hate|hates|hated|"

@@ -38,6 +38,7 @@ _CONTINUES = re.compile(
     r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
     r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|"
     rf"{_IT_SHOULD}|(?:one|another) (?:more )?(?:thing|wish|condition|request|point)|additionally|"
+    r"(?:[\w-]+ ){1,3}ones(?: only| please| instead| maybe)?\W*$|[\w -]{2,30} only\W*$|"
     r"i(?:'d| would) (?:love|like|prefer) it to|show me more|more like|i (?:always|never)|please no|can you make)\b"
 )
 

@@ -26,7 +26,7 @@ FUNCTION_WORDS = frozenset(
 
 STRAY_WORDS = frozenset(
     """
-    gimme kick binge phase marathon spree craving guy guys dude plenty stumbled tbh ngl idk btw fyi rn asap smh
+    scripted penned scrap reference rule gimme kick binge phase marathon spree craving guy guys dude plenty stumbled tbh ngl idk btw fyi rn asap smh
     able adore agree ahead ahh although appreciates ago associated available aware away awesome awful awaiting
     bad basically believe better bound bro buff call came chat coming commonly consider considering continues cool
     couple currently determined disappointed doubt during earlier end excellent exactly exciting

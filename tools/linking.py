@@ -32,12 +32,15 @@ from convrec.tools.linking_titles import (
 )
 from convrec.tools.spans import Message, Token
 from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 MAX_TITLE_TOKENS = 9
 MAX_BARE_TITLE, LEAST_BARE_LETTERS = 5, 7
 """Words of a message that may be nothing but a misspelt title; letters of a single such word."""
 MAX_TITLES = 15
 """Titles linked in one message; a longer list is cut, so that no message can keep the machine busy."""
+SHORT_TITLE = 8
+"""A title of fewer letters is taken for misspelt only when it is one slip away: "Tenet" is not "The Ten"."""
 FUZZY_CUTOFF = 86.0
 """Smallest rapidfuzz ratio (0-100) of a misspelt title; 1 edit in 8 letters gives about 87."""
 _PAST_CUE = re.compile(
@@ -224,7 +227,8 @@ class Linker:
             name = fold(self.catalogue.item(row).title)
             bare = name.removeprefix("the ")
             same_words = sorted(norm.split()) == sorted(bare.split())
-            if same_words or bare[:1] != norm.removeprefix("the ")[:1]:
+            said = norm.removeprefix("the ")
+            if same_words or bare[:1] != said[:1] or (len(said) < SHORT_TITLE and OSA.distance(said, bare) > 1):
                 continue
             if self._fame[row] >= (0.5 if score >= 90 or len(norm) >= 10 else 0.75):
                 return TitleLink(row, message.text[start:end], start, end, "fuzzy")

@@ -118,11 +118,11 @@ class Misspelt:
         or it must be long: most strange words are words."""
         word, before = token.norm, message.low[: token.start]
         cued = CUE.search(before) is not None or person_cue(before) is not None or _IN.search(before) is not None
-        cued = cued or NOUN_AFTER.match(message.low, token.end) is not None
+        made = NOUN_AFTER.match(message.low, token.end) is not None  # "scorcese films"
         capital = token.text[:1].isupper() and before.strip() != ""
-        if len(word) < LEAST_ALONE or not (cued or capital or len(word) >= LONG):
+        if len(word) < LEAST_ALONE or not (cued or capital or made or len(word) >= LONG):
             return None
-        limit = 1 if len(word) < LONG else 2
+        limit = 1 if len(word) < LONG or not (cued or capital) else 2
         near = [
             (distance, row, person)
             for name, row, person in names.alone.get(word[0], ())

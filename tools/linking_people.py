@@ -64,7 +64,7 @@ _PLACE_BEFORE = re.compile(
 _IN_THE_WAY_OF = re.compile(r"[- ]?(?:esque|like|style|type|ish)\b(?! (?:it|that|this))")
 """After a name: something like what they make is meant, not them."""
 _SIBLINGS = re.compile(r"\s+(?:brothers|bros|sisters|siblings)\b")
-_WRITTEN = re.compile(r"\b(?:written by|screenplay by|writer)\s+$")
+_WRITTEN = re.compile(r"\b(?:(?:written|scripted|penned|screenplay|script|story) by|(?:screen)?writer)\s+$")
 _WORDS = FUNCTION_WORDS | STRAY_WORDS | REQUEST_WORDS | EVERYDAY_SURNAMES
 CUE_FIELDS = {
     "written": ("writ", "author"),

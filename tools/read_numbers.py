@@ -214,7 +214,9 @@ def _relative_years(message: Message, field: str, context: YearContext) -> Condi
     if not newest:  # a catalogue without a single year
         return None
     if m := re.search(r"\bnewer\b|\bmore recent\b|\bmore modern\b|\bless old\b|\btoo old\b", low):
-        first = max(context.reference_years) + 1 if context.reference_years else newest - RECENT_YEARS * 2 + 1
+        first = (
+            _newer_than(context.reference_years, newest) if context.reference_years else newest - 2 * RECENT_YEARS + 1
+        )
         return Condition(Test(field, Op.GE, (first,)), range_label(first, None), field, said=m[0])
     if m := re.search(r"\bolder\b(?! (?:kids|children|brother|sister|son|daughter|people|audience))|\btoo new\b", low):
         last = min(context.reference_years) - 1 if context.reference_years else OLD_BEFORE - 1
@@ -235,6 +237,13 @@ def _relative_years(message: Message, field: str, context: YearContext) -> Condi
             Not(expr) if negative else expr, f"not {label}" if negative else label, field, negative, said=m[0]
         )
     return None
+
+
+def _newer_than(years: tuple[int, ...], newest: int) -> int:
+    """The year after the newest of ``years``; where the catalogue ends there, after most of them or after the oldest."""
+    ordered = sorted(years)
+    choices = [ordered[-1] + 1, ordered[len(ordered) // 2] + 1, ordered[0] + 1]
+    return next((year for year in choices if year <= newest), choices[0])
 
 
 def read_durations(message: Message, field: str, context: YearContext) -> list[Condition]:

@@ -30,6 +30,7 @@ _PERSON_OF = re.compile(
     r"\b(?:directors?|writers?|actors?|actress|stars?)\s+(?:who|that)\s+(directed|made|did|wrote|(?:played|starred|acted|was|is) in)\s+$"
 )
 """Before a title: who is meant by way of it."""
+_OPENS = re.compile(r"\W*(?:(?:and|so|ok|the|what's the|whats the)\W+)*")
 _BESIDES = r"\s*(?:,\s*or|or|,)\s*(?:by |with |starring |either )?"
 _ASKS_NAME = re.compile(r"\bwho\b(?! (?:directed|made|did|wrote|scripted|penned|plays?|played|stars?|starred|acted|was|is))|"
                         r"\bwho'?s\b|^\W*(?:so |and |ok )?who\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")  # fmt: skip
@@ -79,6 +80,8 @@ class PeopleReader:
         if not _ASKS_NAME.search(message.low):
             for row, start in [(x.row, x.start) for x in links.titles] + [(x.row, x.start) for x in pointers]:
                 m = _PERSON_OF.search(message.low[:start])
+                if m and _OPENS.fullmatch(message.low[: m.start()]) and not m[2]:
+                    continue  # "cast of Heat?" asks for the cast
                 if m and (name := self._field(m[1] or m[2] or m[3])):
                     return (name, (row,)), False
         return None, any(_PERSON_OF.search(message.low[: unknown.start]) for unknown in links.unknown)

@@ -50,7 +50,8 @@ def read_query(rest: Message, conditions: Sequence[Condition], nouns: Collection
     # What was read is explained, but for a word that says more than the category it was read as: "heist" for crime.
     said = {word for c in conditions for word in fold(c.said).split()} - NARROWER
     # What follows a denial is not wished for: nothing "sad" is to be searched for after "nothing violent or sad".
-    denied = [m.span() for m in _DENIED.finditer(rest.low)]
+    critiques = [c.said for c in conditions if c.source == "critique"]
+    denied = [_reach(m, critiques) for m in _DENIED.finditer(rest.low)]
     denied += [m.span() for m in _COMPANY.finditer(rest.low)]
     words: list[str] = []
     for start, end in _clauses(rest.low):
@@ -82,6 +83,12 @@ def read_query(rest: Message, conditions: Sequence[Condition], nouns: Collection
                 if token.start in known and following is not None and following.norm in _LEADS:
                     led = False
     return " ".join(dict.fromkeys(words))
+
+
+def _reach(denial: re.Match[str], critiques: Sequence[str]) -> tuple[int, int]:
+    """From where to where a denial speaks; "not too scary" speaks for itself alone."""
+    own = next((said for said in critiques if denial[0].startswith(said)), denial[0])
+    return denial.start(), denial.start() + len(own)
 
 
 def _is_content(norm: str, text: str) -> bool:

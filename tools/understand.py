@@ -85,11 +85,13 @@ _THIRD_PERSON = re.compile(
     r"boss|roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?"
     r"(?:lov|lik|hat|watch|enjoy|prefer|want)[^,.;!?]*"
 )
-_TAKES_BACK = re.compile(r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\bscratch that\b")
+_TAKES_BACK = re.compile(
+    r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\b(?:scratch|scrap|strike|ditch) (?:that|this|it)\b"
+)
 _CLAUSE = re.compile(r"[.;:!?,\n]|\bbut\b|\binstead\b|\band\b|\bi(?:'d)? (?:want|rather|prefer)\b")
 _COUNT = re.compile(
     r"(?:\b(?:just|only|exactly)\s+(one|a single)\b(?!\s+(?:from|by|with|that)\b)|\btop\s+(\d{1,2})\b|"
-    r"(?<![-\w])(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s+((?:[a-z-]+\s+){0,3}?)"
+    r"(?<![-\w=.])(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\s+((?:[a-z][a-z-]*\s+){0,3}?)"
     r"([a-z-]+s)\b)"
 )
 _ITEMS = frozenset("films movies flicks suggestions recommendations options picks titles ideas".split())  # noqa: SIM905
@@ -138,7 +140,7 @@ class Understander:
         conditions += self.people.conditions(message, links.people)
         if (same := self.people.same(masked, focus)) is not None:
             conditions.append(same)
-        query = read_query(rest, conditions, self._nouns)
+        query = read_query(rest.masked([m.span() for m in _STANDING.finditer(rest.low)]), conditions, self._nouns)
         if _about_something_else(masked.low, conditions, self._nouns):
             conditions = []
         act, asked = classify(
