@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from convrec.agent.conditional import asked, bound
+from convrec.agent.memory_words import DENYING, free_taste
 from convrec.agent.session import Session
-from convrec.core.items import Item
+from convrec.core.items import FloatArray, Item
 from convrec.core.text import clean, fold
 from convrec.memory.notes import notes
 from convrec.memory.reading import Need
@@ -19,10 +20,12 @@ from convrec.memory.scopes import read_scope
 from convrec.memory.situations import Situation, applies
 from convrec.memory.statements import Clause, clauses
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.lexicon import FUNCTION_WORDS, SMALL_NUMBERS
+from convrec.tools.lexicon import SMALL_NUMBERS
+from convrec.tools.linking_people import fame
 from convrec.tools.predicates import Condition, Not, Op, Test, condition_to_json
 from convrec.tools.read_conditions import ConditionReader
 from convrec.tools.read_numbers import YearContext
+from convrec.tools.references import Mention
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message
 from convrec.tools.understand import Understanding
@@ -30,61 +33,16 @@ from convrec.tools.understand import Understanding
 FEEDBACK: dict[str, Polarity] = {"liked": "liked", "disliked": "disliked", "seen": "seen"}
 CHILD_AGE = 12
 """Oldest age, years, at which somebody who is watching makes it an evening with children."""
-MAX_FREE_WORDS = 6
-"""Longest instruction kept in free words; a longer one was not understood."""
 SILENT_ACTS = ("forget", "why", "lookup", "profile")
 """Turns that say nothing about the user for later."""
-_NOUNS = (
-    r"(?:films?|movies?|stor(?:y|ies)|plots?|endings?|twists?|soundtracks?|dialogues?|characters?|scenes?|humou?r|"
-    r"cinema|pictures?|shows?)"
-)
-_OBJECT = re.compile(
-    rf"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|"
-    rf"fans? of|lovers? of|watch|about)\s+"
-    rf"(?P<what>(?:[\w'-]+\s+){{1,4}}{_NOUNS}\b(?:\s+(?:with|about|set in|where|that have)\s+[\w' -]{{3,40}})?)",
-    re.IGNORECASE,
-)
-_PLURAL = re.compile(
-    r"\b(?:love|like|adore|enjoy|prefer|hate|dislike|despise|loathe|detest|stand|bear|into|fond of|keen on|"
-    r"fans? of)\s+"
-    r"(?P<what>(?:(?!(?:the|this|that|these|those|your|my|his|her|their|its|how|when|what|to|it|you|"
-    r"them)\b)[\w-]+\s+){0,2}"
-    r"[\w-]{3,}(?<!s)s)\s*(?:$|[,.;!?])",
-    re.IGNORECASE,
-)
-_EMPTY = frozenset(
-    [
-        "good",
-        "great",
-        "nice",
-        "best",
-        "better",
-        "such",
-        "these",
-        "those",
-        "all",
-        "any",
-        "your",
-        "that",
-        "this",
-        "old",
-        "new",
-        "other",
-        "same",
-        "kind",
-        "sort",
-        "bad",
-        "more",
-    ]
-)
-
-
 _NEVER = re.compile(r"\bnever(?: (?:show me|watch|give me|recommend|suggest))?(?P<any> anything)?(?= )", re.IGNORECASE)
-_RULE_WORDS = frozenset(
-    "always never ever only nothing anything something everything from now on general rule generally usually normally "  # noqa: SIM905
-    "want watch show give recommend suggest prefer love like hate without avoid skip don dont won wont except".split()
+_ORDER = re.compile(
+    r"^\W*(?:please\W+)?(?:don'?t|do not|never)\s+(?:ever\s+)?(?:show|give|recommend|suggest|offer|play|pick|list|"
+    r"bring|send)\b(?!.*\b(?:unless|except|but|only)\b)"
 )
-_DENYING = re.compile(r"\b(?:no|not|nothing|never|none|don'?t|without|avoid|skip)\b")
+"""A denial of all that follows; the readers see it only right before what it denies."""
+_KNOWN = 0.9
+"""Popularity from which one plain lower-case word is a title: "I loved heat", but not "I love pizza"."""
 
 
 @dataclass(slots=True)
@@ -93,11 +51,13 @@ class Listener:
 
     catalogue: Catalogue
     reader: ConditionReader
+    _known: FloatArray | None = field(init=False, default=None)
 
     def statements(self, reading: Understanding, session_id: str, turn: int, at: datetime) -> list[NewPreference]:
         """Item feedback, standing instructions, stated tastes, facts. ``at``: when it was said."""
         if reading.act in SILENT_ACTS:
             return []
+        reading = replace(reading, mentions=tuple(m for m in reading.mentions if self._is_title(m)))
         said = clauses(reading.text, at)
         out = [*self._items(reading, said, session_id, turn)]
         for clause in said:
@@ -130,7 +90,7 @@ class Listener:
         ]
         for condition in lasting:
             yield self._stated(condition, clause, session_id, turn)
-        if not lasting and not self._names_item(reading, clause) and (free := _free_taste(clause)) is not None:
+        if not lasting and not self._names_item(reading, clause) and (free := free_taste(clause)) is not None:
             what, polarity = free
             yield NewPreference(
                 kind="standing" if clause.standing else "attribute",
@@ -210,7 +170,7 @@ class Listener:
         body = conditional.body if conditional is not None and len(found) == 1 else read_scope(low)[1]
         read = self.reader.read(Message.of(_readable(body)), YearContext(self.reader.newest))
         denies = edited.polarity in ("unwanted", "disliked")
-        if _DENYING.search(low) or re.search(r"\b(?:hates?|dislikes?)\b", low):
+        if DENYING.search(low) or re.search(r"\b(?:hates?|dislikes?)\b", low):
             denies = True
         elif re.search(r"\b(?:likes?|loves?|wants?|always|only|prefers?)\b", low):
             denies = False
@@ -237,7 +197,19 @@ class Listener:
         # "documentaries bore me": the readers look for a denial before the word, here it stands behind.
         if (clause.sign == "unwanted" and not clause.standing) or clause.flips:
             out = [_denied(c) for c in out]
+        elif _ORDER.search(clause.body):
+            out = [_denied(c) if isinstance(c.expr, Test) and c.expr.op is Op.ANY else c for c in out]
         return list({(c.expr, c.negative): c for c in out}.values())
+
+    def _is_title(self, mention: Mention) -> bool:
+        """Whether a word is used as the title of an item, for what is kept for good: not "pizza" in "I love pizza"."""
+        plain = mention.how != "reference" and mention.said.islower() and len(mention.said.split()) == 1
+        return not plain or float(self._fame()[mention.row]) >= _KNOWN
+
+    def _fame(self) -> FloatArray:
+        if self._known is None:
+            self._known = fame(self.catalogue)
+        return self._known
 
     def _names_item(self, reading: Understanding, clause: Clause) -> bool:
         return any(_says(clause.text.lower(), m.said) for m in reading.mentions)
@@ -296,25 +268,6 @@ def _denied(condition: Condition) -> Condition:
     if condition.negative or isinstance(condition.expr, Not):
         return condition
     return replace(condition, expr=Not(condition.expr), label=f"not {condition.label}", negative=True)
-
-
-def _free_taste(clause: Clause) -> tuple[str, Polarity] | None:
-    """A taste in the user's own words, where no field of the catalogue records it: "slow-burn films"."""
-    match = (_OBJECT.search(clause.text) or _PLURAL.search(clause.text)) if clause.sign else None
-    if match is not None:
-        what, sign = " ".join(match["what"].split()), clause.sign
-        if any("-" in w or _telling(fold(w)) for w in what.split()):
-            return clean(what, 120), "unwanted" if sign == "unwanted" else "wanted"
-    if not clause.standing:
-        return None
-    words = [w for w in clause.body.split() if fold(w) and fold(w) not in FUNCTION_WORDS | _RULE_WORDS | _EMPTY]
-    if not words or len(words) > MAX_FREE_WORDS:
-        return None
-    return clean(" ".join(words).strip(" ,.!?;"), 120), "unwanted" if _DENYING.search(clause.body) else "wanted"
-
-
-def _telling(word: str) -> bool:
-    return word not in FUNCTION_WORDS and word not in _EMPTY and re.fullmatch(_NOUNS, word) is None
 
 
 def _readable(body: str) -> str:

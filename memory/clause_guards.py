@@ -40,33 +40,65 @@ NAMED_OTHER = re.compile(
 )
 SUBJECT = re.compile(
     r"^\W*(?:(?:the|a|an|this|that|these|those|his|her|their|its|your|some|most|many|my|our)\s+(?:[\w'-]+\s+){1,4}|"
-    r"you\s+|it\s+|they\s+|he\s+|she\s+)"
+    r"(?:you|it|they|he|she|people|everyone|everybody|someone|somebody|folks|friends|fans|critics|kids|children|"
+    r"teenagers|adults|men|women)\s+)"
     r"(?:(?:will|would|can|do|does|is|are)\s+)?(?:always|never|usually|generally|normally|ever)\b"
 )
+OPINION = re.compile(
+    r"\b(?:(?:love|hate|adore|enjoy|prefer|dislike|despise|detest|loathe)[sd]?|enjoyed|preferred|detested|likes|liked)\b"
+)
+BEFORE_VERB = frozenset(
+    "really all both always never just also absolutely still do does did don't doesn't didn't totally truly would "  # noqa: SIM905
+    "can't cannot not only even usually often generally mostly secretly supposedly apparently simply so very much "
+    "already and but or oh well yes yeah no ok okay to a an the of with in for about that which please more most some "
+    "any my our this who what".split()
+)
+"""Words that stand before a verb of opinion and are no subject of it."""
+SAYS = (
+    r"(?:says?|said|told|tells?|wrote|writes|claims?|thinks?|asked|keeps? saying|shouts?|shouted|screams?|screamed|"
+    r"yells?|yelled|cries|cried|sings?|sang|goes|whispers?|whispered|mutters?|insists?|swears?|swore|replies|replied|"
+    r"answers|answered|types?|typed|declares?|declared)"
+)
 REPORTED = re.compile(
-    r"\b(?:says?|said|told|tells?|wrote|writes|claims?|thinks?|asked|"
-    r"keeps? saying)\b(?:\s+\w+){0,3}\s*[:,]?\s*(?:that\s+)?(?=\W*\b(?:i|we)\b)|\bwas told\b|\baccording to\b|"
-    r"\bdreamt?\b|\bdreamed\b"
+    rf"\b{SAYS}\b(?:\s+\w+){{0,3}}\s*[:,]?\s*(?:that\s+)?(?=\W*\b(?:i|we)\b)|\b(?:was|were) told\b|"
+    rf"\baccording to\b|\bdreamt?\b|\bdreamed\b|(?<!\bi )(?<!\bwe )\b(?:{SAYS}|reads?)\s*:"
+)
+QUOTING = re.compile(
+    r"\bas (?:\w+ ){1,4}(?:put it|says|said|sang|sings|wrote|would say|used to say|goes)\b|^\W*quoting\b"
+)
+"""The whole message is somebody else's: "… , as Whitney put it"."""
+ROLE = re.compile(
+    r"\brole-?play\w*|\bin (?:this|the|that|my|our) (?:game|play|story|role|scene|sketch|campaign)\b|\bmy character\b|"
+    r"\bi(?:'m| am)? play(?:ing)? (?:a|an|the)\b|\b(?:speaking|talking|answering) as (?!an?\b|the\b)|"
+    r"\b(?:act|answer) (?:like|as)\b|\bin character\b"
+)
+DENIED = re.compile(
+    r"\b(?:not (?:that|saying|as if|because|like|to say)|never said|didn'?t say|don'?t mean)\b"
+    r"\s+(?:\w+\s+){0,2}?(?:i|we)\b"
 )
 SELF_REPORT = re.compile(r"\bi (?:said|say|told you|think|thought)\b")
 SUPPOSED = re.compile(
     r"\b(?:if (?:only )?i (?:lik|lov|hat|enjoy|ador|dislik|prefer|were|was|had|didn'?t)|if (?:someone|somebody|he|"
     r"she|they)|what if|suppos\w+|imagin\w+|pretend\w*|hypothetical\w*|let'?s say|"
-    r"say i |for the sake of argument|assum\w+|i wish|would(?:n'?t)? (?:i|we|never|probably|rather like|mind)|"
+    r"say i |for (?:the sake of (?:the )?argument|argument'?s sake)|assum\w+|i wish|"
+    r"would(?:n'?t)? (?:i|we|never|probably|rather like|mind)|"
     r"i'?d (?:probably|maybe|perhaps|never)|"
     r"(?:might|may|could|should|would)(?:n'?t)? (?:\w+ )?(?:like|love|hate|enjoy|mind|say|dislike)|if only)"
 )
 UNSURE = re.compile(
-    r"\b(?:don'?t know|not sure|no idea|unsure|wonder|dunno)\b(?:\s+\w+){0,2}\s+(?:if|whether|about)\b|\bno idea\b"
+    r"\b(?:don'?t know|not sure|no idea|unsure|wonder|dunno)\b(?:\s+\w+){0,2}\s+(?:if|whether|about)\b|\bno idea\b|"
+    r"\b(?:maybe|perhaps|possibly)\s+(?:i|we)\b|\beither (?:i|we)\b"
 )
 PAST = re.compile(
     r"\bused to\b|\b(?:when i was|as a (?:kid|child|teenager|student|boy|girl)|back then|in my youth|years ago|"
-    r"once upon|at school i)\b"
+    r"once upon|at school i|there was a time|time was|at one time|in those days|in the past|growing up|my younger self|"
+    r"in my (?:teens|twenties|thirties|childhood))\b"
 )
 JOKE = re.compile(
     r"\b(?:just |only |i'?m )?(?:kidding|joking)\b|\bjk\b|/s\b|\bsarcasm\b|\byeah,? right\b|\boh,? sure\b|"
     r"^\W*sure, |\bas if\b|\bpigs (?:can )?fly\b|"
-    r"\bnot!\s*$|\bbeing bored by\b|\bhaha,? (?:not|no|just)\b"
+    r"\bnot!\s*$|,\s*not\W*$|\bbeing bored by\b|\bhaha,? (?:not|no|just)\b|\bteasing\b|\bpulling your leg\b|"
+    r"\bsaid (?:nobody|no one)\b|\bbecause\b[^?]*,\s*right\?\s*$|\bcan'?t you tell\b|\bsarcas\w+"
 )
 ASKS = re.compile(
     r"^\W*(?:and |so |but |well,? )*(?:do|does|did|is|are|am|was|can|could|would|should|will|have|has|what|which|"
@@ -75,15 +107,45 @@ ASKS = re.compile(
 QUOTED = re.compile(r"[\"“«][^\"”»]*[\"”»]|(?<!\w)'[^']{6,}'(?!\w)")
 
 
-def refused(said: str, with_end: str, piece: str) -> str:
-    for why, pattern in (
-        ("a supposition", SUPPOSED), ("not sure", UNSURE), ("of the past", PAST),
-    ):  # fmt: skip
-        if pattern.search(said):
+WOULD_NEVER = re.compile(
+    r"\b(?:i|we)(?:'d| would) never (?:ever )?(?:watch|see|choose|pick|go for|touch|sit through)\b"
+)
+"""Stated of oneself, though it is put as a supposition."""
+
+
+def whole(low: str) -> str:
+    """Why nothing of a lower-case message is the user's own; "" when some of it may be."""
+    for why, pattern in (("a joke", JOKE), ("a role", ROLE), ("somebody else's words", QUOTING)):
+        if pattern.search(low):
             return why
-    if (OTHERS.search(said) or NAMED_OTHER.search(piece)) and not MY_OTHER.search(piece):
+    return ""
+
+
+def foreign_subject(said: str) -> bool:
+    """Whether the first verb of opinion has a subject that is not the user: "some friends of mine hated it"."""
+    verb = OPINION.search(said)
+    if verb is None:
+        return False
+    before = said[: verb.start()]
+    if re.search(r"\b(?:i|we|me|us|saw|seen|watched|finished)\b", before):
+        return False
+    words = re.split(r"[,.;:!?()\"\u2013\u2014]", before)[-1].split()
+    while words and words[-1] in BEFORE_VERB:
+        words.pop()
+    return bool(words) and words[-1] not in BEFORE_VERB
+
+
+def refused(said: str, with_end: str, piece: str) -> str:
+    """Why a clause is not the user's own, ``said`` in lower case without quotations; "" when it is."""
+    for why, pattern in (
+        ("a supposition", SUPPOSED), ("not sure", UNSURE), ("of the past", PAST), ("denied", DENIED),
+    ):  # fmt: skip
+        if pattern.search(WOULD_NEVER.sub("", said)):
+            return why
+    if (OTHERS.search(said) or NAMED_OTHER.search(piece) or foreign_subject(said)) and not MY_OTHER.search(piece):
         return "somebody else's"
-    if SUBJECT.search(said) and not re.search(rf"{FIRST}\s", said):
+    subject = SUBJECT.search(said)
+    if subject and not re.search(rf"{FIRST}\s", subject[0]):
         return "not said of oneself"
     asks = with_end.rstrip().endswith("?")
     if asks and (ASKS.match(said) or not re.search(rf"{FIRST}\s", said)):

@@ -16,6 +16,8 @@ from convrec.memory.clause_cues import (
     DENIES,
     DISLIKING,
     DISLIKING_AFTER,
+    ENOUGH,
+    EXPERIENCE,
     HABIT,
     LIKING,
     NOW,
@@ -23,7 +25,7 @@ from convrec.memory.clause_cues import (
     TODAY,
     strength,
 )
-from convrec.memory.clause_guards import JOKE, MY_OTHER, QUOTED, REPORTED, SELF_REPORT, refused
+from convrec.memory.clause_guards import MY_OTHER, QUOTED, REPORTED, SELF_REPORT, refused, whole
 from convrec.memory.records import ALWAYS, Scope
 from convrec.memory.scopes import generic, read_scope, until
 
@@ -80,15 +82,15 @@ def clauses(text: str, at: datetime) -> list[Clause]:
     flat = text.replace("’", "'")
     low = "".join(c.lower() if len(c.lower()) == 1 else c for c in flat)
     quoted = [match.span() for match in QUOTED.finditer(flat)]
-    joke = JOKE.search(low) is not None
+    nothing = whole(low)
     reported = REPORTED.search(low)
     foreign_report = reported is not None and not SELF_REPORT.match(low[max(0, reported.start() - 2) :].lstrip())
     out: list[Clause] = []
     for start, end in _spans(flat):
         clause = _read(flat, low, start, end, quoted, at)
         before = out[-1] if out else None
-        if joke:
-            clause = replace(clause, refused="a joke")
+        if nothing:
+            clause = replace(clause, refused=nothing)
         elif foreign_report and reported is not None and end > reported.start() and not clause.whose:
             clause = replace(clause, refused="somebody else's words")
         elif (
@@ -142,13 +144,13 @@ def _read(text: str, low: str, start: int, end: int, quoted: list[tuple[int, int
     for a, b in quoted:
         for i in range(max(a, start), min(b, end)):
             lower[i - start] = " "
-    said = "".join(lower)
+    said = ENOUGH.sub(_as_liking, "".join(lower))
     scope, blanked = read_scope(said)
     disliking, after = DISLIKING.search(blanked), DISLIKING_AFTER.search(blanked)
     liking = LIKING.search(blanked)
     sign: Sign = "unwanted" if disliking or after else "wanted" if liking else ""
     today = TODAY.search(said) is not None or (not sign and NOW.search(said) is not None)
-    explicit = STANDING.search(said) is not None
+    explicit = STANDING.search(EXPERIENCE.sub("", said)) is not None
     standing = not today and (explicit or generic(said, scope, blanked))
     clause = Clause(piece, start, end, blanked, scope, standing, sign, flips=after is not None, today=today)
     clause = replace(clause, until=until(said, at), strength=strength(said))
@@ -163,3 +165,9 @@ def _read(text: str, low: str, start: int, end: int, quoted: list[tuple[int, int
             clause = replace(clause, whose=kin, name=name if name[:1].isupper() else "")
     why = refused(said, low[start : min(len(low), end + 1)], piece)
     return replace(clause, refused=why) if why else clause
+
+
+def _as_liking(match: re.Match[str]) -> str:
+    """ "Never get enough of" as "love", of the same length."""
+    idiom = match["never"] or match[0]
+    return match[0].replace(idiom, "love".ljust(len(idiom)))

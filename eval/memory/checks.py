@@ -99,7 +99,11 @@ def writing(ears: Ears, embedder: Embedder) -> Iterator[Record]:
             right = any(
                 p.polarity == case.polarity and word in f"{p.text} {p.said}".lower() for p in (written if kin else own)
             )
-            metrics = {"remembered": float(right)}
+            opposite = {"wanted": "unwanted", "unwanted": "wanted", "liked": "disliked", "disliked": "liked"}
+            contrary = any(
+                p.polarity == opposite.get(case.polarity, "") and (not word or word in p.text.lower()) for p in own
+            )
+            metrics = {"remembered": float(right), "contrary": float(contrary)}
         yield (
             f"writing/{case.id}",
             {

@@ -159,7 +159,7 @@ def _writing(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if not_his:
         out |= {"false_memories": _mean(not_his, "false"), "false_memories_of": len(not_his)}
     if own:
-        out |= {"remembered": _mean(own, "remembered"), "remembered_of": len(own)}
+        out |= {"remembered": _mean(own, "remembered"), "remembered_of": len(own), "contrary": _mean(own, "contrary")}
     return out
 
 
