@@ -23,13 +23,14 @@ _BREAK = re.compile(
 _FILLER = r"^\W*(?:(?:hi|hello|hey|well|so|oh|ok|okay|and|but|also|actually|by the way|btw|fyi|you know|anyway)\b\W*)*"
 _WHO = re.compile(
     _FILLER
-    + r"(?:(?:i|we)(?:'m|'ve|'re| am| was| were| are| have| had|m)?\b|my (?!(?:[\w-]+ ){0,3}fav(?:e|ou?rite)?s?\b|taste|mood|idea|wish|"
+    + r"(?:(?:i|we)(?:'m|'ve|'re| am| was| were| are| have| had|m)?\b|my (?!(?:[\w-]+ ){0,3}fav(?:e|ou?rite)?s?\b|"
+    r"taste|mood|idea|wish|"
     r"preference|request|kids?\b|child|son\b|daughter|family (?:wants?|likes?|loves?))[\w'-]+|both of us|"
     r"(?:speaking )?as an?\b|being an?\b)"
 )
 _AS_SOMEBODY = re.compile(
-    _FILLER
-    + r"(?:speaking )?as (?!a (?:general )?rule\b)(?:an?|someone|somebody)\b(?:(?! (?:i|we|give|find|recommend)\b)[^,.;!?])*"
+    _FILLER + r"(?:speaking )?as (?!a (?:general )?rule\b)(?:an?|someone|somebody)\b(?:(?! (?:i|we|give|find|"
+    r"recommend)\b)[^,.;!?])*"
 )
 _WISHING = re.compile(
     r"\b(?:want|wants|wanted|wish|need|needs|like|likes|liked|love|loves|loved|lov(?:e|ing) to|prefer|hate|hates|hated|"

@@ -231,8 +231,10 @@ CHILD_PHRASES = (
     r"family (?:movie|film) night",
     r"(?:movie|film) night with the (?:kids|family)",
     r"(?:for )?(?:the |our )?(?:whole|entire) family\b|(?:for )?all the family\b|\b(?:the|our|my) family can\b",
-    r"\b(?:the|our|my) (?:little|wee|small|young) ones?\b(?!')|\b(?:with|for) (?:my |our |the )?(?:boys|girls|little (?:boy|girl))\b",
-    r"\b(?:show|amuse|entertain) (?:my |our |the )*(?:\d{1,2}|two|three) (?:and|&) (?:\d|two|three|four|five|six|seven|eight|"
+    r"\b(?:the|our|my) (?:little|wee|small|young) ones?\b(?!')|\b(?:with|for) (?:my |our |the )?(?:boys|girls|"
+    r"little (?:boy|girl))\b",
+    r"\b(?:show|amuse|entertain) (?:my |our |the )*(?:\d{1,2}|two|three) (?:and|&) (?:\d|two|three|four|five|six|"
+    r"seven|eight|"
     r"nine|ten|eleven)\b",
     r"(?:safe|suitable|ok|okay|appropriate|good|fine) for (?:an? |my |our )?"
     r"(?:(?<!\d)" + _CHILD_AGE + r"[- ]?(?:year|yr)s?[- ]?olds?|kids?|child(?:ren)?)",

@@ -26,7 +26,8 @@ FUNCTION_WORDS = frozenset(
 
 STRAY_WORDS = frozenset(
     """
-    scripted penned scrap reference rule gimme kick binge phase marathon spree craving guy guys dude plenty stumbled tbh ngl idk btw fyi rn asap smh
+    scripted penned scrap reference rule gimme kick binge phase marathon spree craving guy guys dude plenty
+    stumbled tbh ngl idk btw fyi rn asap smh
     able adore agree ahead ahh although appreciates ago associated available aware away awesome awful awaiting
     bad basically believe better bound bro buff call came chat coming commonly consider considering continues cool
     couple currently determined disappointed doubt during earlier end excellent exactly exciting
@@ -115,7 +116,8 @@ PHRASES = frozenset(
 """Phrases of every day that are titles too: no titles in small letters unless something says so."""
 
 NO_ADVERBS = frozenset(
-    """silly ugly deadly lonely friendly unfriendly ghostly deathly unearthly otherworldly melancholy italy july butterfly
+    """silly ugly deadly lonely friendly unfriendly ghostly deathly unearthly otherworldly melancholy italy july
+    butterfly
     fly firefly dragonfly bully belly family curly lively elderly cowardly costly heavenly homely cuddly jolly bubbly
     wooly burly early daily monthly assembly monopoly underbelly anomaly sicily doily hillbilly lily smelly hilly
     ugly prickly wobbly giggly grisly gnarly steely wily holy unholy""".split()  # noqa: SIM905 - a word list

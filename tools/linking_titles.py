@@ -23,20 +23,24 @@ WELL_KNOWN = 0.9
 
 _STRONG = (
     rf"\b(?:{FOND}|{NOT_FOND}|lik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
-    r"than|similar (?:\w+ )?to|such as|(?:when|year|where) (?:did|was|were|is)|call(?:ed)?|named|titled|mentioned|finished|fan of|reminds? me of|"
+    r"than|similar (?:\w+ )?to|such as|(?:when|year|where) (?:did|was|were|is)|call(?:ed)?|named|titled|mentioned|"
+    r"finished|fan of|reminds? me of|"
     r"in the (?:style|vein) of|"
     r"(?:director|directors|cast|writer|writers|star|stars|maker|makers|lead|actors?) (?:of|in|from|behind)|"
     r"(?:tell me(?: more)?|more|know|heard?|think|info(?:rmation)?|details) about|"
     r"how (?:long|old|scary|good|violent|funny) (?:is|was)|^\W*(?:and |so )?(?:is|was|are)|what(?:'?s| is)|"
-    r"who (?:\w+ ){0,2}(?:directed|made|wrote|penned|(?:stars?|starred|acts?|acted|plays?|played|appears?|is|was|'s) in)|"
-    r"(?:plot|story|synopsis|script|screenplay|running time|runtime|run time|length|score|ratings?|reviews?|release date|"
+    r"who (?:\w+ ){0,2}(?:directed|made|wrote|penned|(?:stars?|starred|acts?|acted|plays?|played|appears?|is|was|"
+    r"'s) in)|"
+    r"(?:plot|story|synopsis|script|screenplay|running time|runtime|run time|length|score|ratings?|reviews?|"
+    r"release date|"
     r"details|summary|cast|year) (?:of|on|for|in)|did (?:the )?(?:critics|people) like|comparable to|reminiscent of|"
     r"akin to|feels? like|sequel to|version of|instead of|besides|except|not)"
 )
 CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|film)|films?|movies?|a lot of)\s+)?$")
 _LEADS_IN = re.compile(r"\b(?:for|in|an?|the|on|some|my|with|at|our|and|or|of)\s+$")
 _NUMBER_CUE = re.compile(
-    r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called|directed|similar to|(?:cast|director|plot|stars?|makers?|length|"
+    r"\b(?:loved?|liked?|enjoyed|seen|saw|watched|hated|called|directed|similar to|(?:cast|director|plot|stars?|"
+    r"makers?|length|"
     r"runtime|who(?:'?s| is| was)?) (?:in|of)|(?:tell me|more|know) about)\s+$"
 )
 CHAIN = re.compile(
@@ -47,11 +51,14 @@ BOUND = re.compile(
     r"very|too|as|than|for|"
     r"last|yesterday|the other|in (?:19|20)|though|although|recently|already|again|before|please|yet|when|while|it|"
     r"i|we|they|my|if|after|since|not|any|anything|something|what|just|really|because|instead|more|less|only|"
-    r"any good|come|came|get|win|without|minus|except|instead|like (?:\d+|a (?:million|thousand|hundred)|ten|twenty)|(?:\d+|two|three|ten) times|twice|once|so|too|on|"
-    r"in the|at the|tbh|lol|though|scary|good|rated|violent|funny|worth|suitable|ok|okay|about|yesterday|tonight|today)\b|'s\b)"
+    r"any good|come|came|get|win|without|minus|except|instead|like (?:\d+|a (?:million|thousand|hundred)|ten|"
+    r"twenty)|(?:\d+|two|three|ten) times|twice|once|so|too|on|"
+    r"in the|at the|tbh|lol|though|scary|good|rated|violent|funny|worth|suitable|ok|okay|about|yesterday|tonight|"
+    r"today)\b|'s\b)"
 )
 _SET_IN = re.compile(
-    r"\b(?:set|sets|takes? place|taking place|filmed|shot|based|living|lives|life|trip|holiday|happens) (?:in|at|around)\s+$"
+    r"\b(?:set|sets|takes? place|taking place|filmed|shot|based|living|lives|life|trip|holiday|happens) (?:in|at|"
+    r"around)\s+$"
 )
 """A place follows, whatever films are called after it: "set in Paris"."""
 _PLACE_CUE = re.compile(r"\b(?:(?:out )?from|(?:made|shot|set|filmed|produced|born|live|living) in|in)\s+(?:the\s+)?$")

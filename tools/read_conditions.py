@@ -22,7 +22,8 @@ from convrec.tools.lexicon import (
     Critique,
 )
 from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Test
-from convrec.tools.read_numbers import YearContext, read_durations, read_years
+from convrec.tools.read_durations import read_durations
+from convrec.tools.read_numbers import YearContext, read_years
 from convrec.tools.read_origins import OriginReader
 from convrec.tools.read_ratings import RatingReader
 from convrec.tools.schema import Role

@@ -15,7 +15,8 @@ from convrec.tools.schema import Role
 from convrec.tools.spans import Message
 
 _THE_ONE = re.compile(
-    r"\b(?:the|that) (?:\w+ )?(?:one|film|movie) (?:with|starring|featuring|about|by|from|set in|where|directed by|in which)\s+"
+    r"\b(?:the|that) (?:\w+ )?(?:one|film|movie) (?:with|starring|featuring|about|by|from|set in|where|directed by|"
+    r"in which)\s+"
     r"(?P<what>[^,.;:!?]*?)(?=\s*(?:[,.;:!?]|$|\b(?:how|when|who|is|was|has|what|why|looks|sounds|seems|instead|please|but|and)\b))"
 )
 LEAST_LETTERS = 3

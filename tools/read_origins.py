@@ -13,7 +13,8 @@ from convrec.tools.schema import Role
 from convrec.tools.spans import Message, adjacent
 
 _SETTING = re.compile(
-    r"\b(?:set|sets|setting|takes? place|taking place|happens?|plays?|story|stories|about|trip|travell?ing|lost|stranded|living|live|lives|"
+    r"\b(?:set|sets|setting|takes? place|taking place|happens?|plays?|story|stories|about|trip|travell?ing|lost|"
+    r"stranded|living|live|lives|"
     r"life|war|wars|adventures?|holiday|vacation) (?:\w+ )?in\s+(?:the\s+)?$"
 )
 """Where a story takes place is not where it was made: "set in Japan"."""

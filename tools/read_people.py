@@ -27,13 +27,16 @@ _PERSON_OF = re.compile(
     r"(?:of|from|behind|in)\s+$|"
     rf"\b(?:{_SOMEBODY}|whoever|someone|somebody)\s+(?:(?:who|that)\s+)?(?:also\s+|just\s+)?"
     r"(directed|made|did|behind|wrote|scripted|penned|(?:plays?|played|stars?|starred|acts?|acted|was|is) in)\s+$|"
-    r"\b(?:directors?|writers?|actors?|actress|stars?)\s+(?:who|that)\s+(directed|made|did|wrote|(?:played|starred|acted|was|is) in)\s+$"
+    r"\b(?:directors?|writers?|actors?|actress|stars?)\s+(?:who|that)\s+(directed|made|did|wrote|(?:played|starred|"
+    r"acted|was|is) in)\s+$"
 )
 """Before a title: who is meant by way of it."""
 _OPENS = re.compile(r"\W*(?:(?:and|so|ok|the|what's the|whats the)\W+)*")
 _BESIDES = r"\s*(?:,\s*or|or|,)\s*(?:by |with |starring |either )?"
-_ASKS_NAME = re.compile(r"\bwho\b(?! (?:directed|made|did|wrote|scripted|penned|plays?|played|stars?|starred|acted|was|is))|"
-                        r"\bwho'?s\b|^\W*(?:so |and |ok )?who\b|\bwhat(?:'?s| is) the name of\b|\btell me\b")  # fmt: skip
+_ASKS_NAME = re.compile(
+    r"\bwho\b(?! (?:directed|made|did|wrote|scripted|penned|plays?|played|stars?|starred|acted|was|is))|\bwho'?s\b|"
+    r"^\W*(?:so |and |ok )?who\b|\bwhat(?:'?s| is) the name of\b|\btell me\b"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from convrec.tools.predicates import Condition
 from convrec.tools.spans import Message, Token
 
 _DENIES = re.compile(
-    r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|aren'?t|hate|avoid|minus|except|skip|can'?t stand|neither)\b"
+    r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|aren'?t|hate|avoid|minus|except|skip|can'?t stand|"
+    r"neither)\b"
 )
 _DENIED = re.compile(
     _DENIES.pattern
@@ -37,8 +38,8 @@ _CONTRACTED = re.compile(r"n't$|'(?:re|ll|ve|d|m)$|^(?:there|that|it|he|she|what
 _STOP = FUNCTION_WORDS | STRAY_WORDS
 _CLAUSE = re.compile(r"[.;!?,:\n]+|\bbut\b|\s[-–—]+\s")
 _LEADS = frozenset(
-    "about with featuring involving set of where who whose which on in during around under inside like full from "
-    "something anything sth that to".split()  # noqa: SIM905
+    """about with featuring involving set of where who whose which on in during around under inside like full from
+    something anything sth that to""".split()  # noqa: SIM905
 )
 """Words that a topic may follow, anywhere later in the clause."""
 _TIES = frozenset("from in by of with before after set made about on starring between directed".split())  # noqa: SIM905

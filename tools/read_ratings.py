@@ -15,7 +15,8 @@ GOOD_SCORE = 80
 """What "highly rated" means on a 0-100 quality field."""
 _CERTIFICATE = re.compile(
     r"\b(?i:(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R))\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|"
-    r"\b((?i:PG-?13|NC-?17|PG))\b|(?<=\bpg or )(g)\b|(?<=\bPG or )(G)\b|(?<=\bpg, )(g)\b|\b((?i:g))(?= (?:or|and) (?i:pg)\b)"
+    r"\b((?i:PG-?13|NC-?17|PG))\b|(?<=\bpg or )(g)\b|(?<=\bPG or )(G)\b|(?<=\bpg, )(g)\b|\b((?i:g))(?= (?:or|"
+    r"and) (?i:pg)\b)"
 )
 _NOT_ABOVE = re.compile(r"\b(?:nothing|not|no|never) (?:\w+ )?(?:above|over|higher than|stricter than|beyond|past)\s+$")
 _SCORE = re.compile(
@@ -30,13 +31,17 @@ _SCORE_AFTER = re.compile(
 )
 _SCORE_NEAR = re.compile(
     r"\b(?:critics?'?|critics'|scores?d?|ratings?|rated|reviews?|reviewed|rotten tomatoes|metacritic)\b[^.;!?\d]{0,30}?"
-    r"\b(?:at least|over|above|higher than|better than|more than|minimum|>=?)\s*(?:of |an? )?(\d{2,3})(?:\s*%|\s*percent)?(?!\s*(?:min|hour|years|s\b))\b|"
-    r"\b(?:at least|over|above|higher than|better than|more than|minimum)\s+(?:of |an? )?(\d{2,3})\b(?:\s*%|\s*percent)?"
+    r"\b(?:at least|over|above|higher than|better than|more than|minimum|>=?)\s*(?:of |an? )?(\d{2,3})(?:\s*%|"
+    r"\s*percent)?(?!\s*(?:min|hour|years|s\b))\b|"
+    r"\b(?:at least|over|above|higher than|better than|more than|minimum)\s+(?:of |an? )?(\d{2,3})\b(?:\s*%|"
+    r"\s*percent)?"
     r"[^.;!?\d,]{0,25}\b(?:critics|scores?|ratings?|reviews?|rotten tomatoes|metacritic)\b"
 )
 _OUT_OF_TEN = re.compile(
-    r"\b(?:at least|over|above|minimum|more than|better than)\s+(?:an? )?(\d(?:\.\d)?)\s*(?:/\s*10|out of (?:10|ten))\b|"
-    r"\b(\d(?:\.\d)?)\s*(?:/\s*10|out of (?:10|ten))\s*(?:or (?:more|higher|above|better|up)|and (?:up|above)|\+|minimum)"
+    r"\b(?:at least|over|above|minimum|more than|better than)\s+(?:an? )?(\d(?:\.\d)?)\s*(?:/\s*10|out of (?:10|"
+    r"ten))\b|"
+    r"\b(\d(?:\.\d)?)\s*(?:/\s*10|out of (?:10|ten))\s*(?:or (?:more|higher|above|better|up)|and (?:up|above)|\+|"
+    r"minimum)"
 )
 _SCORE_BELOW = re.compile(
     r"\b(?:nothing|not|no|never|none|without|avoid|skip|refuse|(?:don|won|can|wouldn)'?t|cannot)\b"
@@ -110,7 +115,8 @@ class RatingReader:
             elif m := re.search(
                 r"\b(?:highly|highest|top|best|well|better)[- ](?:rated|reviewed|regarded|received|praised)\b|"
                 r"\b(?:critically )?acclaimed\b|"
-                r"\b(?:great|good|excellent|glowing|rave|strong|stellar) (?:reviews|scores|ratings)\b|\bcritics (?:all |really )?(?:loved?|liked?|adored?|praised?|raved about)\b|\bmasterpieces?\b",
+                r"\b(?:great|good|excellent|glowing|rave|strong|stellar) (?:reviews|scores|ratings)\b|"
+                r"\bcritics (?:all |really )?(?:loved?|liked?|adored?|praised?|raved about)\b|\bmasterpieces?\b",
                 low,
             ):
                 floor = GOOD_SCORE
@@ -123,8 +129,10 @@ class RatingReader:
             well_known = m is not None
             denied = m is not None and message.negated(m.start())
             m = m or re.search(
-                r"\b(?:hidden gems?|obscure|lesser[- ]known|little[- ]known|under the radar|off the beaten (?:path|track)|"
-                r"underrated|under[- ]?appreciated|underseen|overlooked|forgotten|nobody (?:talks about|knows|has seen))\b",
+                r"\b(?:hidden gems?|obscure|lesser[- ]known|little[- ]known|under the radar|off the beaten (?:path|"
+                r"track)|"
+                r"underrated|under[- ]?appreciated|underseen|overlooked|forgotten|nobody (?:talks about|knows|"
+                r"has seen))\b",
                 low,
             )
             if m is not None:

@@ -68,7 +68,8 @@ _COUNTED = "two|three|four|five|six|seven|eight|nine|ten"
 _SEVERAL = re.compile(
     rf"\bthe\s+(first|last)\s+({_COUNTED}|\d)(?:\s+(?:ones|films|movies|picks|options))?\b(?!\s+(?:years|decades|hours|minutes))|"
     r"\b(all)\s+(?:of\s+)?(?:these|those|them|the(?:se|m)? (?:films|movies)|five)\b|\b(?:them|these|those)\s+(all)\b|"
-    r"^\W*(?:and |so |ok(?:ay)?,? )*((?:which|any|each|what|are|is|do|does|who)(?: one)?(?: of)?) (?:these|those|them)\b(?=.*\b(?:is|are|has|have)\b)"
+    r"^\W*(?:and |so |ok(?:ay)?,? )*((?:which|any|each|what|are|is|do|does|who)(?: one)?(?: of)?) (?:these|those|"
+    r"them)\b(?=.*\b(?:is|are|has|have)\b)"
 )
 _BACK = re.compile(
     r"\b(?:that|this)\s+(?:last\s+)?(?:one|film|movie)\b|\bthe\s+(?:last|previous)\s+(?:film|movie|one)\s+(?:you|i|we)\b|"

@@ -26,7 +26,8 @@ _LIST_GOES_ON = re.compile(r"\s*(?:films?|movies?|ones?)?\s*(?:,|/|n?or\b)")
 _DENIES = (
     r"\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?:ing)?(?: for)?\b|\bavoid(?:ing)?\b|"
     r"\bnever\b(?! ?mind)|\bhates?\b|\bdisliked?\b|\bdislikes\b|\b(?:don|doesn|isn|aren|didn|wasn|won)'?t\b|"
-    r"\banything but\b|\bother than\b|\brather than\b|\binstead of\b|\bcan(?:'?t|not) (?:stand|take|handle|bear|do|watch|sit through|stomach|tolerate|deal with|face)\b|"
+    r"\banything but\b|\bother than\b|\brather than\b|\binstead of\b|\bcan(?:'?t|not) (?:stand|take|handle|bear|do|"
+    r"watch|sit through|stomach|tolerate|deal with|face)\b|"
     r"\b(?:sick|tired|bored|weary|free) of\b|\b(?:fed up|done|through|enough) with\b|\benough(?: of)?\b|"
     r"\bskip(?:ping)?\b|\bneither\b|\bminus\b|\bstop (?:\w+ing|with)\b|"
     r"\b(?:drop|ditch|scrap|lose|exclud(?:e|ing)|omit|ban|spare me|hold|leav(?:e|ing) out|"

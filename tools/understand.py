@@ -76,8 +76,10 @@ class Understanding:
 
 
 _STANDING = re.compile(
-    r"\b(?:always|never(?! ?mind| agree| decide| seen| saw| watched| heard| been| got?\b| knew| tried)|ever(?! seen| made)|from now on|"
-    r"in general|as a (?:general )?rule|every time|generally|at all times|forever|(?:for|in) (?:the |all )?future(?: reference)?|henceforth|"
+    r"\b(?:always|never(?! ?mind| agree| decide| seen| saw| watched| heard| been| got?\b| knew| tried)|ever(?! seen|"
+    r" made)|from now on|"
+    r"in general|as a (?:general )?rule|every time|generally|at all times|forever|(?:for|in) (?:the |"
+    r"all )?future(?: reference)?|henceforth|"
     r"going forward|please remember|remember that)\b"
 )
 _THIRD_PERSON = re.compile(
@@ -86,7 +88,8 @@ _THIRD_PERSON = re.compile(
     r"(?:lov|lik|hat|watch|enjoy|prefer|want)[^,.;!?]*"
 )
 _TAKES_BACK = re.compile(
-    r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\b(?:scratch|scrap|strike|ditch) (?:that|this|it)\b"
+    r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\b(?:scratch|scrap|strike|ditch) (?:that|"
+    r"this|it)\b"
 )
 _CLAUSE = re.compile(r"[.;:!?,\n]|\bbut\b|\binstead\b|\band\b|\bi(?:'d)? (?:want|rather|prefer)\b")
 _COUNT = re.compile(
