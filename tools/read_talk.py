@@ -35,10 +35,10 @@ _PLEASANTRIES = (
     | _PARTINGS
     | _PRAISE
     | frozenset(
-        """a again alright all am and are being best bot buddy care day do doing dude for friend going good have help how
-        i i'm im is it it's its just k lot man mate meet much my needed need now ok okay oh one out pal please real really
-        robot see so soon take that that's thats the then there things this to today tomorrow tonight too up very was
-        welcome well what's whats with worries ya yes you you're youre your""".split()  # noqa: SIM905
+        """a again alright all am and are being best bot buddy care day do doing dude for friend going good have help
+        how i i'm im is it it's its just k lot man mate meet much my needed need now ok okay oh one out pal
+        please real really robot see so soon take that that's thats the then there things this to today
+        tomorrow tonight too up very was welcome well what's whats with worries ya yes you you're youre your""".split()  # noqa: SIM905
     )
 )
 """A message of nothing but these is small talk."""
