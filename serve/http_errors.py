@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = logging.getLogger(__name__)
 
 BUG = "an error inside convrec; the server's log has the details"
+NO_ADDRESS = "nothing is at this address: the API is under /v1 (a client's base_url ends in it); see /openapi.json"
 _KINDS = {
     401: "authentication_error",
     403: "permission_error",
@@ -49,14 +50,25 @@ def error_of(error: Exception) -> tuple[int, dict[str, Any]]:
         case ConvrecError():
             status, message, code = 503, str(error), _CODES[503]
         case RequestValidationError():
-            first = error.errors()[0]
-            param = wire.param_name(first["loc"])
-            status, message, code = 400, f"{param or 'body'}: {first['msg']}", "invalid_value"
+            param, message = _wrong(error.errors()[0])
+            status, code = 400, "invalid_value"
         case StarletteHTTPException():
             status, message = error.status_code, str(error.detail)
+            if (status, message) == (404, "Not Found"):  # Starlette's own; the routes say what they have not
+                message = NO_ADDRESS
             code = (error.headers or {}).get("x-error-code", _CODES.get(status, "invalid_request"))
     kind = _KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return status, {"message": message, "type": kind, "param": param, "code": code}
+
+
+def _wrong(first: dict[str, Any]) -> tuple[str | None, str]:
+    """(param, message) of pydantic's first error."""
+    if first["type"] == "json_invalid":  # its place is a character, no field
+        return None, f"The body is no JSON: {first['ctx']['error']}, at character {first['loc'][-1]}"
+    if tuple(first["loc"]) == ("body",) and isinstance(first.get("input"), str | bytes):
+        return None, "The body was not read as JSON: send a JSON object and the header Content-Type: application/json"
+    param = wire.param_name(first["loc"])
+    return param, f"{param or 'body'}: {first['msg']}"
 
 
 def handle_errors(app: FastAPI) -> None:

@@ -324,6 +324,21 @@ class TestErrors:
             client.chat.completions.create(**say("x", n=2))
         assert caught.value.param == "n"
 
+    def test_what_newcomers_get_wrong_is_said(self, web: httpx.Client) -> None:
+        """A base address without /v1, curl without the header, a bracket that is missing."""
+        sent = json.dumps(say("x"))
+        as_json = {"content-type": "application/json"}
+        outside = web.post("/chat/completions", content=sent, headers=as_json)
+        assert outside.status_code == 404
+        assert "/v1" in outside.json()["error"]["message"]
+        as_form = {"content-type": "application/x-www-form-urlencoded"}
+        plain = web.post("/v1/chat/completions", content=sent, headers=as_form).json()["error"]
+        assert "Content-Type: application/json" in plain["message"]
+        cut = web.post("/v1/chat/completions", content=sent[:-1], headers=as_json).json()["error"]
+        assert f"at character {len(sent) - 1}" in cut["message"]
+        assert plain["param"] is None
+        assert cut["param"] is None
+
     @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe"])
     def test_a_body_that_is_no_json_object(self, web: httpx.Client, body: bytes) -> None:
         answer = web.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
