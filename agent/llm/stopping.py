@@ -20,7 +20,7 @@ class Stop:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._set = False
-        self._ends: list[Callable[[], None]] = []
+        self._ends: list[Callable[[], object]] = []
 
     def set(self) -> None:
         with self._guard:
@@ -33,7 +33,7 @@ class Stop:
         return self._set
 
     @contextmanager
-    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+    def ending(self, end: Callable[[], object]) -> Iterator[None]:
         """While this lasts, ``end`` is called when the stop is set (at once if it is): on another thread, perhaps after
         the call has ended by itself, and it must not block."""
         with self._guard:
@@ -63,7 +63,7 @@ def stoppable(stop: Stop) -> Iterator[None]:
 
 
 @contextmanager
-def ended_by_stop(end: Callable[[], None]) -> Iterator[None]:
+def ended_by_stop(end: Callable[[], object]) -> Iterator[None]:
     """Around what a backend waits for: ``end`` makes it return or fail. See :meth:`Stop.ending`.
 
     Raises:
