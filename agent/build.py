@@ -100,6 +100,7 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
         toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index, rank_pack=settings.rank_pack),
         settings=settings.turn,
         llm=resolved.llm,
+        llm_remembers=settings.memory.llm == "extract",
     )
 
 

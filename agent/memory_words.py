@@ -83,12 +83,13 @@ def _liked(clause: Clause) -> str:
         part = re.split(r"[,.;:!?]", part)[-1] if before else _JOINED.sub("", part)
         for pattern in (_TOLD, _NAMED, _PLURAL):
             found = pattern.match(part.strip())
-            if found is not None and (pattern is _TOLD or _tells(found["what"])):
+            if found is not None and (pattern is _TOLD or tells(found["what"])):
                 return clean(" ".join(found["what"].split()), 120)
     return ""
 
 
-def _tells(what: str) -> bool:
+def tells(what: str) -> bool:
+    """Whether the words say something of what to watch."""
     words = [fold(word) for word in what.split()]
     return any("-" in word for word in what.split()) or any(
         word not in FUNCTION_WORDS | _EMPTY | _NO_TASTE and re.fullmatch(_PLAIN, word) is None for word in words

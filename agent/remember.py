@@ -92,20 +92,19 @@ class Listener:
             yield self._stated(condition, clause, session_id, turn)
         if not lasting and not self._names_item(reading, clause) and (free := free_taste(clause)) is not None:
             what, polarity = free
-            yield NewPreference(
-                kind="standing" if clause.standing else "attribute",
-                polarity=polarity,
-                subject=f"taste={fold(what)}"[:200],
-                text=f"{'always: ' if clause.standing else ''}{'likes: ' if polarity == 'wanted' else 'not '}{what}",
-                said=clean(clause.text, 300),
-                confidence=0.9 if clause.standing else 0.6,
-                strength=clause.strength,
-                scope=clause.scope,
-                valid_until=clause.until,
-                payload={"words": what},
-                source_session=session_id,
-                source_turn=turn,
-            )
+            yield _in_words(what, polarity, clause, session_id, turn, confidence=0.9 if clause.standing else 0.6)
+
+    def proposed(self, about: str, likes: bool, clause: Clause, session_id: str, turn: int) -> Iterator[NewPreference]:
+        """The records of a taste that a model found in a clause, in the catalogue's terms where it has them."""
+        found = self.reader.read(Message.of(about.lower()), YearContext(self.reader.newest))
+        lasting = [c for c in found if c.slot not in ("year", "runtime") and c.source != "critique" and not c.negative]
+        for condition in lasting:
+            condition = replace(condition if likes else _denied(condition), source="llm", hard=False)
+            stated = self._stated(condition, replace(clause, standing=False), session_id, turn)
+            yield stated.model_copy(update={"confidence": 0.5, "payload": stated.payload | {"source": "llm"}})
+        if not lasting:
+            yield _in_words(clean(about, 120), "wanted" if likes else "unwanted", replace(clause, standing=False),
+                            session_id, turn, confidence=0.4, source="llm")  # fmt: skip
 
     def _bound(self, clause: Clause, reading: Understanding | None = None) -> Clause:
         """The clause, with the category, origin or person that it is for as its condition."""
@@ -289,6 +288,26 @@ def _prefix(condition: Condition) -> str:
     if condition.standing:
         return "always: "
     return "" if condition.negative else "likes: "
+
+
+def _in_words(
+    what: str, polarity: Polarity, clause: Clause, session_id: str, turn: int, *, confidence: float, source: str = ""
+) -> NewPreference:
+    """The record of a taste that no field of the catalogue has."""
+    return NewPreference(
+        kind="standing" if clause.standing else "attribute",
+        polarity=polarity,
+        subject=f"taste={fold(what)}"[:200],
+        text=f"{'always: ' if clause.standing else ''}{'likes: ' if polarity == 'wanted' else 'not '}{what}",
+        said=clean(clause.text, 300),
+        confidence=confidence,
+        strength=clause.strength,
+        scope=clause.scope,
+        valid_until=clause.until,
+        payload={"words": what} | ({"source": source} if source else {}),
+        source_session=session_id,
+        source_turn=turn,
+    )
 
 
 def item_feedback(

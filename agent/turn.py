@@ -27,6 +27,8 @@ from convrec.agent.events import (
 from convrec.agent.executor import Executor, Toolbox
 from convrec.agent.llm.base import LLM
 from convrec.agent.memory_erasing import ERASED, ConversationEraser
+from convrec.agent.memory_extract import Extractor
+from convrec.agent.memory_learning import LearningKeeper
 from convrec.agent.memory_profile import ProfileKeeper
 from convrec.agent.planner import LLMPlanner, plan_by_rules
 from convrec.agent.planner_examples import Examples
@@ -66,9 +68,12 @@ class Agent:
     toolbox: Toolbox
     settings: TurnSettings
     llm: LLM | None = None
+    llm_remembers: bool = False
+    """Whether the model reads, after the turn, what the rules left unread of a user's tastes."""
     understander: Understander = field(init=False)
     listener: Listener = field(init=False)
     profiles: ProfileKeeper = field(init=False)
+    learning: LearningKeeper | None = field(init=False, default=None)
     answerer: Answerer = field(init=False)
     planner: LLMPlanner = field(init=False)
     merger: Merger = field(init=False)
@@ -89,6 +94,8 @@ class Agent:
         self.preferences.reread = self.listener.reread
         self.preferences.on_erase(ConversationEraser(self.sessions, self._one_at_a_time))
         self.profiles = ProfileKeeper(self.preferences)
+        if self.llm is not None and self.llm_remembers:
+            self.learning = LearningKeeper(self.preferences, Extractor(self.llm, self.listener))
         self.planner = LLMPlanner(self.catalogue)
         self.merger = Merger(self.catalogue, self.understander.reader.reserved_words())
         self.examples = Examples(DemonstrationBank(self.toolbox.search.embedder), self.sessions)
@@ -164,6 +171,8 @@ class Agent:
             self.sessions.save(user, session_id, session.to_json())
         if unread is None:
             self.profiles.after(user, recalled)
+            if self.learning is not None and not turn.erased:
+                self.learning.after(reading, user, session_id, session.turn_count)
         turn.timings["total"] = time.perf_counter() - started
         if self.observer is not None:
             self.observer(turn)
@@ -328,6 +337,8 @@ class Agent:
                 logger.warning("the model could not be warmed: %s", error)
 
     def close(self) -> None:
+        if self.learning is not None:
+            self.learning.close()
         for part in (self.profiles, self.sessions, self.preferences, self.catalogue):
             part.close()
         if self.llm is not None:

@@ -51,6 +51,9 @@ class MemorySettings(Section):
         description="Chroma server that several processes share, as http://HOST:PORT; none: files in the home folder",
     )
     embedder: Literal["minilm", "hashing"] = Field("minilm", description="how texts become vectors")
+    llm: Literal["off", "extract"] = Field(
+        "off", description="extract: after the turn the model reads tastes that the rules left unread"
+    )
 
 
 class SessionSettings(Section):

@@ -1,6 +1,6 @@
 """The written cases by split: ``dev`` to work with, ``held-out`` looked at once, ``test`` for the figures. Of the
 sentences there are two more, written later and together: ``fresh``, whose errors were read after its first run, and
-``unread``, whose errors never were."""
+``unread``, whose errors never were; ``indirect`` holds tastes of one's own that are not put as such."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 FILES = ("conditional.jsonl", "statements.jsonl", "facts.jsonl")
-DEV, HELD_OUT, TEST, FRESH, UNREAD = "dev", "held-out", "test", "fresh", "unread"
-SPLITS = (DEV, HELD_OUT, TEST, FRESH, UNREAD)
+DEV, HELD_OUT, TEST, FRESH, UNREAD, INDIRECT = "dev", "held-out", "test", "fresh", "unread", "indirect"
+SPLITS = (DEV, HELD_OUT, TEST, FRESH, UNREAD, INDIRECT)
 
 
 @dataclass(frozen=True, slots=True)
