@@ -414,3 +414,104 @@ def test_yes_answers_the_agents_question(reader: Understander) -> None:
     asked = replace(RUNNING, asked=True)
     assert {read(reader, t, asked).act for t in ("Yes, please.", "sure", "Oh yes, please do!")} == {"recommend"}
     assert read(reader, "Yes, please.", RUNNING).act == "thanks"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("something kurosawa did", {"directed by Akira Kurosawa"}),
+        ("anything Wes Craven directed", {"directed by Wes Craven"}),
+        (
+            "godard or truffaut, 60s",
+            {"directed by Jean-Luc Godard or directed by François Truffaut", "from 1960 to 1969"},
+        ),
+        ("De Niro and Pacino together", {"with or by Robert De Niro", "with or by Al Pacino"}),
+        ("movies by the Coen brothers", {"directed by Joel Coen or directed by Ethan Coen"}),
+        ("scorcese films", {"directed by Martin Scorsese"}),
+        ("action without keanu", {"action", "not with Keanu Reeves"}),
+        ("a drama set in new york", {"drama"}),
+        ("a thriller from hong kong", {"thriller", "Hong Kong"}),
+        ("mystery minus the horror", {"mystery", "not horror"}),
+        ("any comedy, westerns bore me", {"comedy", "not western"}),
+        ("i can't get enough of westerns", {"western"}),
+        ("don't you have any musicals?", {"musical"}),
+        ("neither a drama nor a documentary", {"not drama", "not documentary"}),
+        ("nothing past 1965", {"from 1965 or earlier"}),
+        ("the last 5 years of the 90s", {"from 1995 to 1999"}),
+        ("thriller of 2012", {"thriller", "from 2012"}),
+        ("comedy, pg or g", {"comedy", "rated PG or G"}),
+        ("horror the critics rated over 75%", {"horror", "critics' score of at least 75%"}),
+        ("crime with at least 8/10", {"crime", "critics' score of at least 80%"}),
+        ("can't sit through 2+ hours", {"at most 120 minutes"}),
+        ("sci-fi, max 1:45", {"sci-fi", "at most 105 minutes"}),
+    ],
+)
+def test_conditions_in_other_words(reader: Understander, text: str, wanted: set[str]) -> None:
+    assert set(labels(read(reader, text))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hey so im kinda craving a western rn", ""),
+        ("a comedy that's done in 90 minutes", ""),
+        ("drama. absolutely no war", ""),
+        ("a slow burn psychological thriller", "slow burn psychological"),
+        ("thrillers about hackers or computers", "hackers computers"),
+        ("martial arts from hong kong in the 80s", "martial arts"),
+        ("a romance set in Paris", "Paris"),
+        ("a not-too-scary halloween movie for the little ones", "halloween"),
+        ("something quirky and bleak", "quirky bleak"),
+    ],
+)
+def test_only_topics_are_searched_for(reader: Understander, text: str, words: str) -> None:
+    assert read(reader, text).query == words
+
+
+@pytest.mark.parametrize(
+    ("text", "act", "asked"),
+    [
+        ("can you give me the plot of Oblivion", "lookup", ("plot",)),
+        ("is Zodiac a long movie?", "lookup", ("runtime",)),
+        ("cast of Almost Famous?", "lookup", ("cast",)),
+        ("who plyaed in Magnloia", "lookup", ("cast",)),
+        ("what year did titanic come out", "lookup", ("year",)),
+        ("from the guy who made Memento", "recommend", ()),
+        ("I adored Amélie, more of that please", "recommend", ()),
+        ("The Prestige blew my mind", "feedback", ()),
+        ("Noah was dreadful", "feedback", ()),
+        ("wipe everything you know about me", "forget", ()),
+        ("do you know what i like?", "profile", ()),
+        ("what's the reasoning behind these picks", "why", ()),
+        ("ok great, that's all i needed", "thanks", ()),
+        ("give me a recipe for lasagna", "other", ()),
+        ("a film about a recipe", "recommend", ()),
+        ("translate 'good morning' into french", "other", ()),
+        ("a period piece with great costumes", "recommend", ()),
+    ],
+)
+def test_acts_in_other_words(reader: Understander, text: str, act: str, asked: tuple[str, ...]) -> None:
+    reading = read(reader, text)
+    assert (reading.act, reading.asked_fields) == (act, asked)
+
+
+def test_the_one_with_somebody_is_the_one_of_the_slate(reader: Understander) -> None:
+    rows = {item.label: item.row for item in reader.catalogue.items(range(reader.catalogue.size))}
+    slate = tuple(rows[label] for label in ("Atonement (2007)", "Blue Valentine (2010)", "Ratatouille (2007)"))
+    for text, label in (
+        ("the one with ryan gosling, when was it made?", "Blue Valentine (2010)"),
+        ("the one about the rat, how long is it?", "Ratatouille (2007)"),
+    ):
+        reading = reader.read(text, Focus(slate=slate))
+        assert reading.act == "lookup"
+        assert reading.rows("asked") == (rows[label],)
+        assert reading.conditions == ()
+    shortest = reader.read("which of these is the shortest?", Focus(slate=slate))
+    assert (shortest.act, shortest.asked_fields, shortest.rows("asked")) == ("lookup", ("runtime",), slate)
+    assert reader.read("the one with tom hanks, please", Focus(slate=slate)).rows("asked", "named") == ()
+
+
+def test_newer_than_the_newest_still_finds_something(reader: Understander) -> None:
+    rows = {item.label: item.row for item in reader.catalogue.items(range(reader.catalogue.size))}
+    slate = tuple(rows[label] for label in ("Gone Girl (2014)", "Zodiac (2007)", "Inside Man (2006)"))
+    assert labels(reader.read("a bit newer maybe", Focus(slate=slate))) == ["from 2008 or later"]

@@ -132,19 +132,20 @@ def test_a_draft_is_read_in_the_catalogues_spelling() -> None:
     assert Unit("liked", frozenset({"Fargo (1996)"})) in units
 
 
-def test_the_rule_reading_keeps_its_level_on_dev() -> None:
+@pytest.mark.parametrize("split", ["dev", "practice"])
+def test_the_rule_reading_keeps_its_level(split: labels.Split) -> None:
     """Requests without a history, read by rule alone. The floors are a little under what was measured."""
     catalogue = demo_catalogue()
     reader = Understander(catalogue)
     right = wrong = missed = intents = 0
-    chosen = [request for request in requests("dev") if not request.history]
+    chosen = [request for request in requests(split) if not request.history]
     for request in chosen:
         reading = reader.read(request.text, Focus())
         intents += intent_of(reading.act) in request.intent
         for count in compare(request, of_reading(reading, catalogue)).values():
             right, wrong, missed = right + count.right, wrong + count.wrong, missed + count.missed
-    assert intents / len(chosen) >= 0.96
-    assert 2 * right / (2 * right + wrong + missed) >= 0.95
+    assert intents / len(chosen) >= 0.97
+    assert 2 * right / (2 * right + wrong + missed) >= 0.97
 
 
 def test_whole_turns_are_measured_and_lists_checked() -> None:

@@ -281,7 +281,7 @@ CRITIQUES: tuple[Critique, ...] = (
         prefer_certificates=MILD_CERTIFICATES,
     ),
     Critique(
-        _LESS + r" (?:too )?(?:scary|frightening|creepy)", "scariness", "not scary (no horror)", avoid=("Horror",)
+        _LESS + r"[ -](?:too[ -])?(?:scary|frightening|creepy)", "scariness", "not scary (no horror)", avoid=("Horror",)
     ),
     Critique(
         r"funnier|more (?:funny|humou?r|comedic|laughs)|with (?:more )?(?:humou?r|laughs)|more of a comedy",

@@ -58,7 +58,7 @@ class Spelling:
         for target in self._targets.get(word[0], ()):
             limit = _slips(min(len(word), len(target)))
             distance = OSA.distance(word, target, score_cutoff=limit)
-            if distance <= limit:
+            if distance <= limit and not _inflected(word, target):
                 near.append((distance, target))
         near.sort()
         phrases = [target for _, target in near if f"{target} {following}" in CATEGORY_WORDS]
@@ -88,6 +88,12 @@ class Spelling:
 def _slips(letters: int) -> int:
     """How many slips a word of so many letters may hold."""
     return 1 if letters < 10 else 2
+
+
+def _inflected(word: str, target: str) -> bool:
+    """Whether one is a plain form of the other ("bore", "bored") rather than a slip."""
+    shorter, longer = sorted((word, target), key=len)
+    return longer[len(shorter) :] in ("d", "s", "r", "st") and longer.startswith(shorter) and shorter.endswith("e")
 
 
 def _stem(word: str) -> str:
