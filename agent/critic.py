@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convrec.agent.budget import Budget
-from convrec.agent.critic_claims import Claims
+from convrec.agent.critic_claims import Claims, Problem
 from convrec.agent.critic_lists import list_problems
 from convrec.agent.events import RecommendedItem
 from convrec.agent.llm.base import LLM, Message
@@ -174,6 +174,14 @@ class Critic:
         claims = self._claims(records, request, message)
         by_id = {record.id: record for record in records}
         faults: list[Fault] = []
+        # A reason stands in its line and is given as data too, and is often its evidence: it is read once.
+        read: dict[tuple[str, str], list[Problem]] = {}
+
+        def problems(words: str, record: Item) -> list[Problem]:
+            if (words, record.id) not in read:
+                read[words, record.id] = claims.problems(words, record)
+            return read[words, record.id]
+
         for line in draft.text.splitlines():
             numbered = _LINE.match(line.strip())
             at = int(numbered[1]) if numbered else 0
@@ -183,20 +191,20 @@ class Critic:
                 continue
             record = by_id.get(draft.items[at - 1].id)
             if record is not None:
-                faults += self._list_line(numbered[2], record, claims)
+                faults += self._list_line(numbered[2], record, problems)
         for item in draft.items:
             record = by_id.get(item.id)
             if record is None:
                 continue
             for words in dict.fromkeys((item.reason, *item.evidence)):
-                faults += [Fault(_kind(p.kind), p.what, item.id) for p in claims.problems(words, record)]
+                faults += [Fault(_kind(p.kind), p.what, item.id) for p in problems(words, record)]
         return list(dict.fromkeys(faults))
 
-    def _list_line(self, line: str, record: Item, claims: Claims) -> list[Fault]:
+    def _list_line(self, line: str, record: Item, problems: Callable[[str, Item], list[Problem]]) -> list[Fault]:
         """A line of the list against the item at its place."""
         if line.startswith(record.label) and line[len(record.label) :][:1] in ("", ":", " "):
             reason = line[len(record.label) :].lstrip(": ")
-            return [Fault(_kind(p.kind), p.what, record.id) for p in claims.problems(reason, record)]
+            return [Fault(_kind(p.kind), p.what, record.id) for p in problems(reason, record)]
         if line.startswith(record.title):
             return [Fault("year", f"the list gives {record.label} another year", record.id)]
         return [Fault("outside", f"the list names another item in the place of {record.label}", record.id)]

@@ -15,7 +15,7 @@ from convrec.core.items import Item
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue, NameHit
 from convrec.tools.lexicon import FUNCTION_WORDS
-from convrec.tools.schema import Role
+from convrec.tools.schema import FieldSpec, Role
 
 MOST_WORDS = 8
 """Longest name or title looked for, words."""
@@ -29,6 +29,8 @@ _CUE = re.compile(
     r"(?P<writers>written by|penned by|screenplay by|writer(?: is| was|,)?)|"
     r"(?P<cast>starring|featuring|played by|stars?(?= [A-Z])))\s+$"
 )
+_CUE_MOST = 64
+"""Characters before a name that are looked at for a cue: the longest has 23."""
 _AND = re.compile(r"^(?:,|,? and|,? &|/)\s*$")
 _LINKED = re.compile(r"(?:\blike|\bsuch as|\bsimilar to|\bas in|\bshared? with|\bthan)\s*$", re.IGNORECASE)
 _NAMING = re.compile(r"(?:\blike|\btry|\bwatch|\bsee|\brecommend|\benjoy|\balso|\badd|[“\"])\s*$", re.IGNORECASE)
@@ -69,10 +71,17 @@ class Claims:
     others: Sequence[Item] = ()
     said: str = ""
     _labels: list[tuple[str, Item]] = field(init=False)
+    _said_words: str = field(init=False)
+    """:attr:`said`, folded, a space before and behind."""
+    _said_numbers: frozenset[str] = field(init=False)
+    _people_specs: tuple[FieldSpec, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         titles = [(item.title, item) for item in (*self.slate, *self.others) if item.title]
         object.__setattr__(self, "_labels", sorted(titles, key=lambda pair: -len(pair[0])))
+        object.__setattr__(self, "_said_words", f" {fold(self.said)} ")
+        object.__setattr__(self, "_said_numbers", frozenset(re.findall(r"\d+", self.said)))
+        object.__setattr__(self, "_people_specs", self.catalogue.schema.people())
 
     def problems(self, sentence: str, subject: Item | None = None) -> list[Problem]:
         """What is wrong with one sentence; [] when nothing is. ``subject``: the item it speaks of, when that is known
@@ -134,7 +143,6 @@ class Claims:
         found: list[Problem],
     ) -> None:
         """Titles that are neither on the list nor what it is compared with."""
-        said = f" {fold(self.said)} "
         for start, end, norm in spans:
             if any(one.start < end and start < one.end for one in named):
                 continue
@@ -145,7 +153,10 @@ class Claims:
             quoted = bool(_NAMING.search(sentence[:start]))
             first = not sentence[:start].strip(" \"“‘'(-")
             if year is not None or (
-                rows and f" {norm} " not in said and telling and (len(norm.split()) > 1 or (quoted and not first))
+                rows
+                and f" {norm} " not in self._said_words
+                and telling
+                and (len(norm.split()) > 1 or (quoted and not first))
             ):
                 found.append(Problem("outside", f"{text}{year[0] if year else ''} is not on the list"))
                 named.append(_Named(start, year.end() if year else end))
@@ -160,21 +171,20 @@ class Claims:
         return out
 
     def _people(self, sentence: str, spans: list[_Span], hits: dict[str, list[NameHit]], named: list[_Named]) -> None:
-        specs = {spec.name for spec in self.catalogue.schema.people()}
+        specs = {spec.name for spec in self._people_specs}
         for start, end, norm in spans:  # longest first
             if any(one.start < end and start < one.end for one in named):
                 continue
             fields = {hit.field: str(hit.value) for hit in hits.get(norm, ()) if hit.field in specs}
-            cued = bool(self._part(sentence, start, named))
-            if fields and (len(norm.split()) > 1 or cued):
+            if fields and (" " in norm or self._part(sentence, start, named)):
                 named.append(_Named(start, end, person=(next(iter(fields.values())), frozenset(map(str, fields)))))
 
     def _part(self, sentence: str, start: int, named: Sequence[_Named]) -> str:
         """The part ("directors") that the words before a name give it, "" when they give none; "by A and B" too."""
         before = sentence[:start]
-        if cue := _CUE.search(before.lower()):
+        if cue := _CUE.search(before[-_CUE_MOST:].lower()):
             return str(cue.lastgroup)
-        for spec in self.catalogue.schema.people():
+        for spec in self._people_specs:
             if before.rstrip().lower().endswith(f" {spec.spoken}") or before.rstrip().lower() == spec.spoken:
                 return spec.name
         for one in named:
@@ -187,7 +197,7 @@ class Claims:
         name, _ = one.person
         part = self._part(sentence, one.start, named)
         weak = not part or sentence[: one.start].rstrip().lower().endswith("with")
-        if weak and f" {fold(name)} " in f" {fold(self.said)} ":
+        if weak and f" {fold(name)} " in self._said_words:
             return  # the user named them; nothing is claimed of an item
         possessive = sentence[one.end : one.end + 2] in ("'s", "’s")
         about = self._about(one, named, subject, after=possessive)
@@ -201,7 +211,7 @@ class Claims:
         for start, end, _ in spans:
             if any(one.start < end and start < one.end for one in named):
                 continue
-            cue = _CUE.search(sentence[:start].lower())
+            cue = _CUE.search(sentence[max(0, start - _CUE_MOST) : start].lower())
             if cue is not None and sentence[start:end][:1].isupper():
                 yield Problem("person", f"{sentence[start:end]} is not on record")
                 return
@@ -220,10 +230,9 @@ class Claims:
     # -- numbers ------------------------------------------------------------------------------------------------------
 
     def _numbers(self, sentence: str, masked: str, named: Sequence[_Named], subject: Item | None) -> Iterator[Problem]:
-        said = set(re.findall(r"\d+", self.said))
         for match in _YEAR.finditer(masked):
             here = _Named(match.start(), match.end())
-            if any(one.start <= here.start < one.end for one in named) or match[0] in said:
+            if any(one.start <= here.start < one.end for one in named) or match[0] in self._said_numbers:
                 continue
             if masked[match.end() : match.end() + 1] == "s":
                 continue  # a decade; the conditions tell it
@@ -237,7 +246,7 @@ class Claims:
         for match in _UNIT.finditer(masked):
             spec = self.catalogue.schema.by_role(roles.get(match[2], Role.DURATION))
             about = self._about(_Named(match.start(), match.end()), named, subject, after=False)
-            if spec is None or match[1] in said:
+            if spec is None or match[1] in self._said_numbers:
                 continue
             if not any(item.number(spec.name) == float(match[1]) for item in about):
                 yield Problem("number", f"{match[0]} is not on record")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from convrec.agent.budget import Budget
+from convrec.agent.contrasts import contrasts, false_superlatives, shared
 from convrec.agent.events import RecommendedItem
 from convrec.agent.llm.base import LLM, Completion, Message
 from convrec.agent.prompting import render, tagged
@@ -110,17 +111,24 @@ def llm_remark(
     Raises:
         LLMError: the backend failed; what was yielded so far stands.
     """
-    facts = "\n".join(f"- {slate_lines([item])[3:]}" for item in items[:REMARK_FACTS])
+    records = catalogue.items([row for row in catalogue.rows_of([item.id for item in items]) if row is not None])
+    apart = contrasts(records, catalogue, REMARK_FACTS)
+    told = [f"- {record.label}: {apart[record.row]}" for record in records if record.row in apart]
+    facts = "\n".join(told or [f"- {slate_lines([item])[3:]}" for item in items[:REMARK_FACTS]])
+    if common := shared(records, catalogue):
+        facts = f"all {len(records)} of them: {'; '.join(common)}\n{facts}"
     wish = join([c.label for c in request.conditions if c not in relaxed]) or "no conditions"
     like = join([r.label for r in references[:3]])
     asked = f"{wish}; like {like}" if like else wish
     prompt: list[Message] = [
         ("system", render("reply", catalogue.schema)),
-        ("user", f"{tagged('message', message, 400)}\n{tagged('wish', asked, 300)}\n{tagged('facts', facts, 1500)}"),
+        ("user", f"{tagged('message', message, 300)}\n{tagged('facts', facts, 1500)}"),
     ]
-    allowed = [asked, message, catalogue.schema.item_noun, catalogue.schema.item_noun_plural]
+    allowed = [asked, message, *common, catalogue.schema.item_noun, catalogue.schema.item_noun_plural]
     held = " ".join(c.label for c in request.hard if not c.negative and c not in relaxed)
     own = {item.title: f"{_own_facts(item)} {held}" for item in items}
+    for record in records:
+        own[record.title] += f" {apart.get(record.row, '')}"
     own |= {item.title: " ".join(map(str, item.fields.values())) for item in references}
     verifier = Verifier.of(allowed, own)
     remark, buffer = Remark(), ""
@@ -129,7 +137,8 @@ def llm_remark(
 
     def judge(finished: Sequence[str]) -> Iterator[str]:
         for sentence in finished:
-            problem = verifier.problem(sentence) or doubts(sentence, facts)
+            wrong = verifier.problem(sentence) or next(false_superlatives(sentence, records, catalogue), "")
+            problem = wrong or doubts(sentence, facts)
             if problem:
                 dropped.append(f"{sentence} [{problem}]")
             else:

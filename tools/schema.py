@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -121,6 +122,10 @@ class Schema(BaseModel):
         return next((field for field in self.fields if field.role is role), None)
 
     def people(self) -> tuple[FieldSpec, ...]:
+        return self._people
+
+    @cached_property
+    def _people(self) -> tuple[FieldSpec, ...]:
         return tuple(field for field in self.fields if field.role is Role.PERSON)
 
 
