@@ -86,7 +86,9 @@ class MemoryBench:
     first_read_s: float
     """The first list of one user in that process."""
     add: Times
-    """Remembering one statement, without its embedding."""
+    """Remembering one statement of a user whose records are not in memory, without its embedding."""
+    add_known: Times
+    """The same once they are, as in a turn, which recalls first."""
     recall: Times
     """Recall for a request of a user whose records are not in memory yet, without embedding the queries."""
     recall_again: Times
@@ -162,10 +164,13 @@ def bench_memory(
 
         memory = PreferenceMemory(ChromaStore(path, timed), timed)
         add: list[float] = []
+        add_known: list[float] = []
         for i in range(calls):
-            new = _statement(int(chance.integers(10**6)), f"bench={i}")
-            with _less_embedding(add, timed):
-                memory.add(_user(int(chance.integers(users))), new)
+            user = _user(int(chance.integers(users)))
+            for into, subject in ((add, f"bench={i}"), (add_known, f"again={i}")):
+                new = _statement(int(chance.integers(10**6)), subject)
+                with _less_embedding(into, timed):
+                    memory.add(user, new)
         memory.close()
         memory = PreferenceMemory(ChromaStore(path, timed), timed)
         recall: list[float] = []
@@ -188,6 +193,7 @@ def bench_memory(
         open_s=round(open_s, 3),
         first_read_s=round(first_read_s, 3),
         add=Times.of(add),
+        add_known=Times.of(add_known),
         recall=Times.of(recall),
         recall_again=Times.of(again),
         embed=Times.of(timed.calls),
@@ -283,7 +289,7 @@ def as_text(found: MemoryBench) -> str:
         f"filled in {found.fill_s:.0f} s",
         f"opening in a new process {found.open_s:.2f} s, first list {found.first_read_s * 1000:.0f} ms",
     ]
-    for name in ("add", "recall", "recall_again", "embed", "erase", "read_beside"):
+    for name in ("add", "add_known", "recall", "recall_again", "embed", "erase", "read_beside"):
         times: Times = getattr(found, name)
         lines.append(f"{name:12} p50 {times.p50:7.1f} ms, p95 {times.p95:7.1f} ms, slowest {times.slowest:7.1f} ms")
     return "\n".join(lines)

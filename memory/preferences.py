@@ -12,10 +12,11 @@ import numpy as np
 from convrec.core.embedding import Embedder
 from convrec.core.errors import MemoryStoreError, ModelError, RequestError
 from convrec.core.items import FloatArray
-from convrec.core.text import clean, fold
-from convrec.memory import confidence, portable, profile
+from convrec.core.text import fold
+from convrec.memory import confidence, correcting, portable, profile
+from convrec.memory.correcting import Rereader
 from convrec.memory.profile import PROFILE_ID, Profile
-from convrec.memory.reading import Need, Recollection, Similarity, reasoned
+from convrec.memory.reading import Need, Recollection, reasoned
 from convrec.memory.records import (
     MAX_SOURCES,
     ImportReport,
@@ -26,23 +27,27 @@ from convrec.memory.records import (
     Scope,
 )
 from convrec.memory.store import StoredRecord, VectorStore, checked_user
-from convrec.memory.stored import HOLDS, from_stored, nearness, newest_first, same_statement, to_stored, words
-from pydantic import ValidationError
+from convrec.memory.stored import (
+    HOLDS,
+    from_stored,
+    literal_first,
+    nearness,
+    newest_first,
+    same_statement,
+    similarity_of,
+    to_stored,
+    words,
+)
 
 MIN_SIMILARITY = 0.3
 """Cosine below which a preference is not recalled for a request. Range -1..1; chosen on 12 requests and 12 preferences
 under all-MiniLM-L6-v2, see docs/memory.md."""
-
-NEAR = 50
-"""Nearest records looked at per query of a request; farther ones count as not similar."""
 
 # Named outside the class: inside it, ``list`` is the method.
 Preferences: TypeAlias = list[Preference]
 Recalled: TypeAlias = list[RecalledPreference]
 Eraser: TypeAlias = Callable[[str, Sequence[Preference] | None], None]
 """Called with the user and the records about to be erased (None: all of the user) before they leave the store."""
-Rereader: TypeAlias = Callable[[str, NewPreference], NewPreference]
-"""Given a corrected text and the record with its new polarity: the record as it would be read from those words."""
 Clock: TypeAlias = Callable[[], datetime]
 
 
@@ -138,26 +143,9 @@ class PreferenceMemory:
                 raise RequestError("preference", preference_id, f"It was superseded; edit {old.superseded_by} instead.")
             if text is None and polarity is None and payload is None and scope is None:
                 raise RequestError("edit", None, "Give a new text, a new polarity, or both.")
-            change: dict[str, Any] = {"confidence": 1.0, "created": self.clock()}
-            if payload is not None or (old.kind != "item" and (text is not None or polarity is not None)):
-                change["payload"] = payload or {}
-            if text is not None:
-                change |= {"text": clean(text, len(text)), "said": clean(text, len(text))}
-            if polarity is not None:
-                change["polarity"] = polarity
-            if scope is not None:
-                change["scope"] = scope
-            try:
-                edited = Preference.model_validate(old.model_dump() | change)
-                if payload is None and old.kind != "item" and self.reread is not None and "payload" in change:
-                    said = NewPreference(**edited.model_dump(include=set(NewPreference.model_fields)))
-                    edited = Preference.model_validate(
-                        edited.model_dump() | self.reread(edited.text, said).model_dump()
-                    )
-            except ValidationError as error:
-                problem = error.errors()[0]
-                field = str(problem["loc"][0])
-                raise RequestError(field, problem["input"], f"{problem['msg']}.") from error
+            edited = correcting.corrected(
+                old, self.clock(), self.reread, text=text, polarity=polarity, payload=payload, scope=scope
+            )
             self._write(user, [edited])
             return edited
 
@@ -174,18 +162,8 @@ class PreferenceMemory:
         records = portable.parse(checked_user(user), data)
         with self._lock:
             here = {p.id: p for p in self.list(user, include_superseded=True)}
-            fresh = {p.id: p for p in records if p.id not in here}
-            held = {(p.subject, p.scope.key): p for p in here.values() if p.superseded_by is None}
-            changed: dict[str, Preference] = {}
-            for new in list(fresh.values()):
-                old = held.get((new.subject, new.scope.key))
-                if new.superseded_by is not None or old is None:
-                    continue
-                older, newer = (old, new) if old.created <= new.created else (new, old)
-                marked = older.model_copy(update={"superseded_by": newer.id, "superseded_at": newer.created})
-                (fresh if older is new else changed)[older.id] = marked
-                held[(new.subject, new.scope.key)] = newer
-            self._write(user, [*fresh.values(), *changed.values()])
+            fresh, changed = correcting.joined(records, here)
+            self._write(user, [*fresh, *changed])
             same = sum(here[p.id] == p for p in records if p.id in here)
             return ImportReport(added=len(fresh), unchanged=same, skipped=len(records) - len(fresh) - same)
 
@@ -216,18 +194,8 @@ class PreferenceMemory:
         if not sought:
             raise RequestError("query", query, "Say what to look for, in a word or more.")
         held = self.list(user)
-        literal = [p for p in held if all(w in f"{fold(p.text)} {fold(p.said)}" for w in sought)]
         near = self._store.query(user, self._embed([query])[0], k, where={"holds": HOLDS}) if k > 0 else []
-        score = {r.id: min(1.0, s) for r, s in near}
-        found = [
-            RecalledPreference(preference=p, score=score.get(p.id, 1.0), reason="has these words") for p in literal
-        ]
-        known = {p.id for p in literal}
-        for record, s in near:
-            if record.id not in known and s >= self._min_similarity:
-                p = from_stored(record)
-                found.append(RecalledPreference(preference=p, score=min(1.0, s), reason=nearness(p, s)))
-        return found[: max(k, 0)]
+        return literal_first(held, sought, near, self._min_similarity)[: max(k, 0)]
 
     def recall(self, user: str, need: Need) -> Recollection:
         """What applies to a request and what does not, each with its reason: see :mod:`convrec.memory.reading`."""
@@ -240,7 +208,12 @@ class PreferenceMemory:
             fresh = newest_first([from_stored(r) for r in found if r.id != PROFILE_ID])
             held = fresh + made.preferences(user)
         judged = reasoned(
-            held, need, at=self.clock(), similarity=self._similarity_of(user), retrieved=len(fresh), profile=made
+            held,
+            need,
+            at=self.clock(),
+            similarity=similarity_of(user, self._store, self._embed),
+            retrieved=len(fresh),
+            profile=made,
         )
         return replace(judged, unmerged=sum(profile.steady(p) for p in fresh))
 
@@ -355,22 +328,6 @@ class PreferenceMemory:
             return self._embedder.embed(texts)
         except ModelError as error:
             raise MemoryStoreError(f"the words could not be embedded: {error}") from error
-
-    def _similarity_of(self, user: str) -> Similarity:
-        """Cosines from the stored vectors: only the queries are embedded."""
-
-        def similarity(queries: Sequence[str], records: Sequence[Preference]) -> FloatArray:
-            place = {p.id: row for row, p in enumerate(records)}
-            out = np.zeros((len(records), len(queries)), dtype=np.float32)
-            for column, vector in enumerate(self._embed(queries)):
-                for record, score in self._store.query(
-                    user, vector, NEAR, where={"holds": HOLDS, "recall": "by similarity"}
-                ):
-                    if record.id in place:
-                        out[place[record.id], column] = score
-            return out
-
-        return similarity
 
     def _write(self, user: str, changed: Preferences) -> None:
         """All in one step of the store, the profile too: a supersession is never half done."""
