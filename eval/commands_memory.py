@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from convrec.agent.build import open_catalogue, open_embedder, open_index_of
+from convrec.agent.llm.resolve import resolve
 from convrec.core.errors import RequestError
 from convrec.eval.commands_shared import bar, folder, wide
 from convrec.eval.memory.run import CHECKS, TARGETS, config, evaluate
@@ -23,21 +24,25 @@ def memory(
     force: Annotated[bool, typer.Option(help="throw away what another config left in --out")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")] = False,
     seed: Annotated[int, typer.Option(min=0, help="seed of the distractors and of the talk between")] = 0,
+    tier: Annotated[str, typer.Option(help="embedded or served: a model reads what the rules left unread")] = "none",
 ) -> None:
     """Memory: planted facts, conditional instructions, false memories, newest wins, following, profile."""
     wanted = tuple(check or CHECKS)
     for name in wanted:
         if name not in CHECKS:
             raise RequestError("--check", name, f"Give one of: {', '.join(CHECKS)}.")
+    if tier not in ("none", "embedded", "served"):
+        raise RequestError("--tier", tier, "Give one of: none, embedded, served.")
     settings, stderr = ctx.obj.settings, Console(stderr=True)
+    llm = resolve(settings.model_copy(update={"tier": tier})).llm
     embedder = open_embedder(settings)
     with (
         closing(open_catalogue(settings)) as catalogue,
-        folder(out, config(catalogue, embedder, wanted, seed), force=force) as run,
+        folder(out, config(catalogue, embedder, wanted, seed, llm), force=force) as run,
         bar(stderr, "checks") as tick,
     ):
         index = open_index_of(catalogue, embedder)
-        metrics = evaluate(catalogue, embedder, index, run, wanted=wanted, seed=seed, progress=tick)
+        metrics = evaluate(catalogue, embedder, index, run, wanted=wanted, seed=seed, llm=llm, progress=tick)
     if json_output:
         typer.echo(json.dumps(metrics, indent=2, sort_keys=True))
         return

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from convrec.agent.llm.base import LLM
+from convrec.agent.llm.scripted import ScriptedChat
 from convrec.agent.turn import Agent
 from convrec.app import GROUPS, services
 from convrec.core.embedding import HashingEmbedder
 from convrec.core.settings import load_settings
 from convrec.eval.memory import cases, following, run
+from convrec.eval.memory.world import START, Ears
 from convrec.eval.run_folder import RunFolder
 from convrec.serve.cli import build_cli
 from demo_agent import demo_catalogue, make_agent
@@ -46,6 +49,15 @@ def test_figures_without_a_model(metrics: dict[str, Any]) -> None:
     false = sum(metrics[split]["false_memories"] * n for split, n in of.items())
     assert false / sum(of.values()) < run.TARGETS["false_memories"]
     assert min(metrics[split]["remembered"] for split in ("dev", "held-out", "test", "fresh")) >= 0.9
+
+
+def test_a_model_reads_what_the_rules_left() -> None:
+    chat = ScriptedChat(answers=['{"statements": [{"about": "biopics", "likes": true}]}'])
+    ears = Ears(demo_catalogue(), LLM(lambda: chat, name="scripted", tier="scripted"))
+    [kept] = ears.hear("biopics are catnip to me", START)
+    assert kept.payload["source"] == "llm"
+    assert ears.hear("a comedy for tonight", START) == []
+    assert len(chat.calls) == 1
 
 
 def test_a_dislike_of_turn_one_holds_at_turns_ten_and_fifty() -> None:

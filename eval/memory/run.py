@@ -7,6 +7,7 @@ from typing import Any
 
 from convrec.agent.api import AgentInfo
 from convrec.agent.executor import Toolbox
+from convrec.agent.llm.base import LLM
 from convrec.agent.turn import Agent
 from convrec.core.embedding import Embedder
 from convrec.core.settings import TurnSettings
@@ -28,7 +29,9 @@ TARGETS = {
 """What is aimed at; ``false_memories`` and ``profile_share_read`` are upper bounds, the first exclusive."""
 
 
-def config(catalogue: Catalogue, embedder: Embedder, wanted: Sequence[str], seed: int) -> dict[str, Any]:
+def config(
+    catalogue: Catalogue, embedder: Embedder, wanted: Sequence[str], seed: int, llm: LLM | None = None
+) -> dict[str, Any]:
     settings = {
         "checks": list(wanted),
         "embedder": embedder.name,
@@ -36,7 +39,8 @@ def config(catalogue: Catalogue, embedder: Embedder, wanted: Sequence[str], seed
         "sessions": checks.SESSIONS,
         "per_session": checks.PER_SESSION,
         "k": checks.K,
-        "tier": "none",
+        "tier": llm.tier if llm is not None else "none",
+        "model": llm.name if llm is not None else "",
     }
     return run_config("memory", settings, seed=seed, data=cases.hashes())
 
@@ -49,10 +53,15 @@ def evaluate(
     *,
     wanted: Sequence[str] = CHECKS,
     seed: int = 0,
+    llm: LLM | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Run what is not in the folder yet, then the figures of all."""
-    ears = Ears(catalogue)
+    """Run what is not in the folder yet, then the figures of all. ``llm``: reads what the rules left unread.
+
+    Raises:
+        LLMError: the model failed.
+    """
+    ears = Ears(catalogue, llm)
     toolbox = Toolbox.build(catalogue, embedder if index is not None else None, index)
 
     def agent() -> Agent:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from convrec.agent.llm.base import LLM
+from convrec.agent.memory_extract import Extractor
 from convrec.agent.remember import Listener, need_of
 from convrec.agent.session import Session
 from convrec.agent.superseding import rivals
@@ -14,6 +16,7 @@ from convrec.core.embedding import Embedder
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.reading import Recollection
 from convrec.memory.records import NewPreference, Preference
+from convrec.memory.statements import clauses
 from convrec.memory.store import InMemoryStore
 from convrec.memory.stored import words
 from convrec.tools.catalogue import Catalogue
@@ -31,6 +34,8 @@ class Ears:
     """Reads messages as a turn does; what one says is read once."""
 
     catalogue: Catalogue
+    llm: LLM | None = None
+    """Reads what the rules left unread (memory.llm = extract)."""
     understander: Understander = field(init=False)
     listener: Listener = field(init=False)
     _heard: dict[str, list[NewPreference]] = field(init=False, default_factory=dict)
@@ -47,7 +52,12 @@ class Ears:
 
     def hear(self, text: str, at: datetime) -> list[NewPreference]:
         if text not in self._heard:
-            self._heard[text] = self.listener.statements(self.read(text), "s", 1, at)
+            reading = self.read(text)
+            kept = self.listener.statements(reading, "s", 1, at)
+            if self.llm is not None:
+                more = Extractor(self.llm, self.listener)
+                kept = [*kept, *more.statements(reading, clauses(text, at), kept, "s", 1)]
+            self._heard[text] = kept
         return self._heard[text]
 
 
