@@ -305,15 +305,15 @@ def _finish(metadata: Mapping[str, Any]) -> str:
 
 
 def _check(completion: Completion, max_tokens: int, schema: dict[str, Any] | None) -> None:
-    if schema is not None and completion.finish_reason == "length":
-        raise LLMBadOutput(
-            f"the JSON answer was cut off after {completion.generated_tokens} tokens (limit {max_tokens}): "
-            f"{clean(completion.text, 200)!r}"
-        )
     if not completion.text.strip():
         raise LLMBadOutput("the answer is empty")
-    if schema is not None:
-        try:
-            json.loads(completion.text)
-        except ValueError as error:
-            raise LLMBadOutput(f"the answer is not JSON ({error}): {clean(completion.text, 200)!r}") from error
+    if schema is None:
+        return
+    try:
+        json.loads(completion.text)  # a whole object may be followed by blank lines up to the limit
+    except ValueError as error:
+        said = f"{clean(completion.text, 200)!r}"
+        if completion.finish_reason == "length":
+            cut = f"was cut off after {completion.generated_tokens} tokens (limit {max_tokens})"
+            raise LLMBadOutput(f"the JSON answer {cut}: {said}") from error
+        raise LLMBadOutput(f"the answer is not JSON ({error}): {said}") from error
