@@ -184,6 +184,9 @@ class ChromaRecords(ABC):
     def _check_root(self) -> None:  # noqa: B027 - not abstract: mostly there is nothing to do
         """Before a write, where other processes could migrate the store meanwhile."""
 
+    def _check_nothing(self) -> None:  # noqa: B027
+        """Before it is said that a user has no records, where that may be because the store was migrated."""
+
     def _wrote(self, user: str, keys: list[str], rows: list[dict[str, Any]], vectors: FloatArray) -> None:  # noqa: B027
         """After records were put, still inside :meth:`_writing`."""
 
@@ -202,7 +205,7 @@ class ChromaRecords(ABC):
                 if handle is None:
                     handle = self._find(name, make)
                 if handle is None:
-                    self._check_root()
+                    self._check_nothing()
                     return None
                 self._handles[name] = handle
                 while len(self._handles) > HANDLES:

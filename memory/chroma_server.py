@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +13,9 @@ from convrec.core.errors import MemoryStoreError
 from convrec.memory.chroma_client import server_client
 from convrec.memory.chroma_records import ChromaRecords
 from convrec.memory.chroma_rows import root_of
+
+CHECK_EVERY_S = 1.0
+"""How old the knowledge may be that the store was not migrated when a read finds nothing, seconds; writes ask anew."""
 
 
 class ChromaServerStore(ChromaRecords):
@@ -33,6 +38,7 @@ class ChromaServerStore(ChromaRecords):
         super().__init__(embedder, f"The preference store at {url}")
         self._lock = threading.Lock()
         self._closed = False
+        self._checked = -math.inf
         try:
             with self._reported(f"cannot be opened. Start it with: chroma run --path FOLDER (memory.url = {url})"):
                 self._attach(server_client(url))
@@ -69,6 +75,12 @@ class ChromaServerStore(ChromaRecords):
         root = root_of(self._chroma)
         if root is None or self._checked_root(root) != self._generation:
             raise MemoryStoreError(f"{self._name} was migrated meanwhile. Start this program again")
+        self._checked = time.monotonic()
+
+    def _check_nothing(self) -> None:
+        """Most users of a new service have no records, and each of their turns asks: once in a while is enough."""
+        if time.monotonic() - self._checked > CHECK_EVERY_S:
+            self._check_root()
 
     def _erase_traces(self, user: str) -> None:
         """Nothing that a client could do; and the empty collection stays, for another process may write to it now."""

@@ -26,7 +26,7 @@ from convrec.memory.records import (
     RecalledPreference,
     Scope,
 )
-from convrec.memory.store import StoredRecord, VectorStore, checked_user
+from convrec.memory.store import StoredRecord, VectorStore, checked_user, has_tags
 from convrec.memory.stored import (
     HOLDS,
     from_stored,
@@ -199,10 +199,11 @@ class PreferenceMemory:
 
     def recall(self, user: str, need: Need) -> Recollection:
         """What applies to a request and what does not, each with its reason: see :mod:`convrec.memory.reading`."""
-        found = self._store.get(user, where={"each_turn": "yes"})
+        records = self._store.get(user)  # all at once: a second question to a server costs more than what is left out
+        found = [r for r in records if has_tags(r, {"each_turn": "yes"})]
         made = next((Profile.model_validate(r.body) for r in found if r.id == PROFILE_ID), None)
         if made is None:  # none yet, or records from before there were profiles
-            fresh = self.list(user)
+            fresh = newest_first([from_stored(r) for r in records if has_tags(r, {"holds": HOLDS})])
             held = fresh
         else:
             fresh = newest_first([from_stored(r) for r in found if r.id != PROFILE_ID])
