@@ -14,23 +14,21 @@ from convrec.agent.events import Event, Fallback, RecommendedItem, Token, ToolRa
 from convrec.agent.executor import Executor, Toolbox, head
 from convrec.agent.llm.base import LLM, metered
 from convrec.agent.memory_erasing import in_turn, scrubbed
-from convrec.agent.prompting import render, tagged
 from convrec.agent.reasons import facts, reason
 from convrec.agent.reflecting import Reflection
 from convrec.agent.request import Request
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import add_new, rows_of
 from convrec.agent.turn_state import Turn, timed
-from convrec.agent.verifier import Verifier, violations
+from convrec.agent.verifier import violations
 from convrec.agent.why import why_not
+from convrec.agent.wording import Wording
 from convrec.core.errors import LLMError
 from convrec.core.items import Item
 from convrec.core.settings import TurnSettings
 from convrec.memory.preferences import PreferenceMemory
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
-
-CHAT_TOKENS = 60
 
 
 @dataclass(slots=True)
@@ -63,7 +61,7 @@ class Answerer:
             case "why":
                 yield from self._why(turn)
             case "chat":
-                yield from self._chat(turn)
+                yield from self._say(turn, (yield from self._wording().small_talk(turn)))
 
     def _say(self, turn: Turn, text: str) -> Iterator[Event]:
         if text:
@@ -285,66 +283,11 @@ class Answerer:
         return out
 
     def remark(self, turn: Turn) -> Iterator[Event]:
-        """A sentence of the LLM after the list, as far as it verifies."""
-        if self.llm is None or turn.budget.given_up or not self.settings.llm_reply or not turn.items:
-            return
-        request = turn.request
-        references = self.catalogue.items(request.references)
-        relaxed = [c for c in request.hard if c.label in turn.relaxed]
-        with turn.budget, timed(turn, "reply"):
-            try:
-                turn.llm_calls += 1
-                for piece in reply.llm_remark(
-                    self.llm,
-                    turn.reading.text,
-                    turn.items,
-                    references,
-                    request,
-                    relaxed,
-                    self.catalogue,
-                    turn.budget,
-                    lambda sentence, facts: self._reflection().doubts(turn, sentence, facts),
-                ):
-                    if isinstance(piece, str):
-                        said = piece if turn.text.endswith(("\n", " ")) or piece.startswith(" ") else f"\n{piece}"
-                        turn.text += said
-                        yield Token(said)
-                        continue
-                    turn.remark_kept, turn.remark_dropped = len(piece.kept), len(piece.dropped)
-                    if piece.completion is not None:
-                        turn.calls.append(piece.completion)
-                    if piece.dropped:
-                        yield turn.fall_back("reply", piece.dropped[0], "left out what is not on record")
-            except LLMError as error:
-                yield turn.fall_back("reply", error, "left out the model's remark")
+        """A sentence of the model after the list, as far as it verifies."""
+        return self._wording().remark(turn)
 
-    def _chat(self, turn: Turn) -> Iterator[Event]:
-        act = turn.reading.act
-        template = answers.small_talk(act, self.catalogue)
-        if turn.reading.unknown:
-            template = answers.not_found(turn.reading.unknown, self.catalogue)
-        elif act == "other" and self.llm is not None and self.settings.llm_reply and not turn.budget.given_up:
-            with turn.budget, timed(turn, "reply"):
-                try:
-                    turn.llm_calls += 1
-                    done = self.llm.complete(
-                        [
-                            ("system", render("chat", self.catalogue.schema, items=self.catalogue.size)),
-                            ("user", tagged("message", turn.reading.text)),
-                        ],
-                        max_tokens=CHAT_TOKENS,
-                        timeout_s=turn.budget.left(),
-                    )
-                    turn.calls.append(done)
-                    verdict = Verifier.of([template, turn.reading.text, str(self.catalogue.size)]).check(done.text)
-                    if verdict.text and not verdict.dropped:
-                        template = verdict.text
-                    else:
-                        why = verdict.dropped[0] if verdict.dropped else "nothing was written"
-                        yield turn.fall_back("reply", why, "used the template")
-                except LLMError as error:
-                    yield turn.fall_back("reply", error, "used the template")
-        yield from self._say(turn, template)
+    def _wording(self) -> Wording:
+        return Wording(self.catalogue, self.settings, self.llm, self._reflection())
 
     def _feedback_text(self, turn: Turn) -> str:
         said = {

@@ -21,7 +21,6 @@ from convrec.agent.events import (
     Finished,
     Planned,
     Recalled,
-    TurnResult,
     Understood,
 )
 from convrec.agent.executor import Executor, Toolbox
@@ -39,7 +38,7 @@ from convrec.agent.rerank_scores import RerankConfig
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
 from convrec.agent.superseding import rivals
-from convrec.agent.turn_state import Turn, timed
+from convrec.agent.turn_state import Turn, result_of, timed
 from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
@@ -176,7 +175,7 @@ class Agent:
         turn.timings["total"] = time.perf_counter() - started
         if self.observer is not None:
             self.observer(turn)
-        yield Finished(self._result(turn))
+        yield Finished(result_of(turn, self.info))
 
     def _understood(self, reading: Understanding) -> Understood:
         links = [self.catalogue.item(m.row).label for m in reading.mentions] + [p.name for p in reading.people]
@@ -256,34 +255,6 @@ class Agent:
         except MemoryStoreError as error:
             yield turn.fall_back("memory", error, "did not remember it")
 
-    def _result(self, turn: Turn) -> TurnResult:
-        return TurnResult(
-            session_id=turn.session.session_id,
-            turn=turn.session.turn_count,
-            text=turn.text,
-            items=tuple(turn.items),
-            plan=turn.plan.model_dump(mode="json"),
-            planner=turn.planner,
-            tier=self.info.tier,
-            model=self.info.model,
-            conditions=tuple(c.label for c in turn.request.hard),
-            relaxed=tuple(turn.relaxed),
-            question=turn.question,
-            applied_preferences=tuple(turn.request.applied),
-            remembered=tuple(turn.learned),
-            fallbacks=tuple(turn.fallbacks),
-            tools=tuple(turn.tools),
-            timings={k: round(v, 4) for k, v in turn.timings.items()},
-            llm={
-                "calls": turn.llm_calls,
-                "judging_calls": turn.judging.calls,
-                "sentences": turn.remark_kept + turn.remark_dropped,
-                "sentences_verified": turn.remark_kept,
-                "prompt_tokens": sum(c.prompt_tokens for c in turn.calls) + turn.judging.prompt_tokens,
-                "generated_tokens": sum(c.generated_tokens for c in turn.calls) + turn.judging.generated_tokens,
-            },
-        )
-
     # -- the rest of the interface ------------------------------------------------------------------------------------
 
     def reset(self, *, user: str, session_id: str) -> None:
@@ -322,6 +293,10 @@ class Agent:
         self.understander.read("something like “warm”", Focus())
         if self.toolbox.search.embedder is not None:
             self.toolbox.search.embedder.embed(["warm"])
+        try:
+            self.preferences.warm()
+        except MemoryStoreError as error:
+            logger.warning("what embeds preferences could not be warmed: %s", error)
         self._load_llm()
 
     def _load_llm(self) -> None:

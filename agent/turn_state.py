@@ -6,8 +6,9 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from convrec.agent.api import AgentInfo
 from convrec.agent.budget import Budget
-from convrec.agent.events import Fallback, Question, RecommendedItem, ToolRan
+from convrec.agent.events import Fallback, Question, RecommendedItem, ToolRan, TurnResult
 from convrec.agent.llm.base import Completion, Meter
 from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
@@ -79,3 +80,33 @@ class timed:
     def __exit__(self, *_: object) -> None:
         spent = time.perf_counter() - self._start
         self.turn.timings[self.stage] = self.turn.timings.get(self.stage, 0.0) + spent
+
+
+def result_of(turn: Turn, info: AgentInfo) -> TurnResult:
+    """What the surfaces are given of a finished turn."""
+    return TurnResult(
+        session_id=turn.session.session_id,
+        turn=turn.session.turn_count,
+        text=turn.text,
+        items=tuple(turn.items),
+        plan=turn.plan.model_dump(mode="json"),
+        planner=turn.planner,
+        tier=info.tier,
+        model=info.model,
+        conditions=tuple(c.label for c in turn.request.hard),
+        relaxed=tuple(turn.relaxed),
+        question=turn.question,
+        applied_preferences=tuple(turn.request.applied),
+        remembered=tuple(turn.learned),
+        fallbacks=tuple(turn.fallbacks),
+        tools=tuple(turn.tools),
+        timings={k: round(v, 4) for k, v in turn.timings.items()},
+        llm={
+            "calls": turn.llm_calls,
+            "judging_calls": turn.judging.calls,
+            "sentences": turn.remark_kept + turn.remark_dropped,
+            "sentences_verified": turn.remark_kept,
+            "prompt_tokens": sum(c.prompt_tokens for c in turn.calls) + turn.judging.prompt_tokens,
+            "generated_tokens": sum(c.generated_tokens for c in turn.calls) + turn.judging.generated_tokens,
+        },
+    )

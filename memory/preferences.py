@@ -324,6 +324,10 @@ class PreferenceMemory:
     def _read(self, user: str, where: dict[str, str]) -> Preferences:
         return newest_first([from_stored(r) for r in self._store.get(user, where=where) if r.id != PROFILE_ID])
 
+    def warm(self) -> None:
+        """Load the embedder, so that the first statement does not wait for it."""
+        self._embed(["warm"])
+
     def _embed(self, texts: Sequence[str]) -> FloatArray:
         try:
             return self._embedder.embed(texts)
