@@ -17,6 +17,7 @@ from convrec.agent.turn import Agent
 from convrec.core.errors import LLMTimeout, MemoryStoreError, RequestError
 from convrec.core.items import Item
 from convrec.core.settings import TurnSettings
+from convrec.memory.reading import Recollection
 from convrec.memory.records import NewPreference
 from convrec.tools.predicates import Condition, Op, condition_to_json
 from convrec.tools.predicates import Test as Where
@@ -284,10 +285,10 @@ def test_a_preference_of_another_catalogue_is_left_out_not_fatal(agent: Agent) -
 def test_a_memory_that_cannot_be_read_is_logged_shown_and_survived(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: str) -> list[object]:
+    def broken(*_: object) -> Recollection:
         raise MemoryStoreError("the store is gone")
 
-    monkeypatch.setattr(agent.preferences, "list", broken)
+    monkeypatch.setattr(agent.preferences, "recall", broken)
     result, events = run(agent, "a western")
     assert len(result.items) == 5
     assert [f.stage for f in result.fallbacks] == ["memory"]
