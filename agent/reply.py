@@ -17,6 +17,7 @@ from convrec.core.items import Item, RowArray
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import Condition
+from convrec.tools.schema import Schema
 
 REMARK_TOKENS = 48
 REMARK_FACTS = 3
@@ -93,6 +94,11 @@ def slate_lines(items: Sequence[RecommendedItem]) -> str:
     return "\n".join(lines)
 
 
+def reply_prefix(schema: Schema) -> list[Message]:
+    """The fixed part of the prompt, for warming the cache."""
+    return [("system", render("reply", schema))]
+
+
 def llm_remark(
     llm: LLM,
     message: str,
@@ -121,7 +127,7 @@ def llm_remark(
     like = join([r.label for r in references[:3]])
     asked = f"{wish}; like {like}" if like else wish
     prompt: list[Message] = [
-        ("system", render("reply", catalogue.schema)),
+        *reply_prefix(catalogue.schema),
         ("user", f"{tagged('message', message, 300)}\n{tagged('facts', facts, 1500)}"),
     ]
     allowed = [asked, message, *common, catalogue.schema.item_noun, catalogue.schema.item_noun_plural]

@@ -33,6 +33,7 @@ from convrec.agent.planner import LLMPlanner, plan_by_rules
 from convrec.agent.planner_examples import Examples
 from convrec.agent.planner_merge import Merger
 from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of
+from convrec.agent.reply import reply_prefix
 from convrec.agent.request import interpret
 from convrec.agent.rerank_scores import RerankConfig
 from convrec.agent.reranker import Reranker
@@ -300,12 +301,14 @@ class Agent:
         self._load_llm()
 
     def _load_llm(self) -> None:
-        """Load the model and evaluate the planner's fixed prompt, once; whoever comes meanwhile waits."""
+        """Load the model and evaluate the fixed prompts, once; whoever comes meanwhile waits."""
         with self._loading:
             if self.llm is None or self._loaded:
                 return
             self._loaded = True  # tried: a failure shows in the turn's own call
             try:
+                if self.settings.llm_reply:
+                    self.llm.warm(reply_prefix(self.catalogue.schema))
                 self.llm.warm(self.planner.prefix())
                 self.examples.bank.warm()
             except LLMError as error:

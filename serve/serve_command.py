@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convrec.core.extras import require
+from convrec.core.threads import one_thread_each
 from convrec.core.version import VERSION
 from convrec.serve.logs import log_requests
 from convrec.serve.render import opening, plain
@@ -22,6 +23,7 @@ def run_several(
     services: Services, settings: Settings, workers: int, *, host: str, port: int, allow_remote: bool
 ) -> None:
     """Several worker processes, without the page."""
+    one_thread_each()
     _require_server()
     from convrec.serve.workers import check_shared, run_workers
 
@@ -48,6 +50,8 @@ def run_one(
     page: bool,
     open_browser: bool,
 ) -> None:
+    if not page:  # the page is for one person, who may have to wait for an index to be made
+        one_thread_each()
     _require_server(*(("gradio",) if page else ()))
     from convrec.serve.run import run_server
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import resource
 import subprocess
 import sys
@@ -214,3 +215,16 @@ def test_every_exception_of_that_list_exists() -> None:
         assert (ROOT / Path(*name.split(".")[1:])).with_suffix(".py").is_file(), name
     for name in ADAPTERS:
         assert (ROOT / name).is_file(), name
+
+
+def test_a_server_computes_each_turn_on_one_thread_unless_told_otherwise() -> None:
+    code = (
+        "import os, sys; from convrec.core.threads import one_thread_each; assert 'numpy' not in sys.modules; "
+        "one_thread_each(); import numpy; from threadpoolctl import threadpool_info; "
+        "print(*{found['num_threads'] for found in threadpool_info() if found['user_api'] == 'blas'})"
+    )
+    for told, expected in ((None, "1"), ("2", "2")):
+        environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+        environment |= {"OPENBLAS_NUM_THREADS": told} if told else {}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() in (expected, "1")  # one core has one thread whatever is said
