@@ -7,6 +7,7 @@ import threading
 from convrec.core.errors import RequestError
 from convrec.core.extras import require
 from convrec.core.settings import Settings
+from convrec.core.threads import one_thread_each
 from convrec.serve.api.identity import check_user
 from convrec.serve.logs import log_requests
 from convrec.serve.services import Services
@@ -27,6 +28,8 @@ def run_mcp(
     Raises:
         RequestError: a bad user; over HTTP as :func:`convrec.serve.run.run_server`.
     """
+    if http:
+        one_thread_each()
     for library in ("mcp", "fastapi", "uvicorn", "limits", "prometheus_client"):
         require(library, "mcp", "The MCP server")
     if user is not None:
