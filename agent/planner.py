@@ -44,6 +44,19 @@ def plan_by_rules(reading: Understanding, request: Request, catalogue: Catalogue
     )
 
 
+def read_whole(reading: Understanding) -> bool:
+    """Whether the rules explain all that a wish says: then a draft could add next to nothing that the merge would take,
+    and the model's time is saved (docs/planning.md has the count).
+    """
+    explained = reading.conditions or reading.mentions or reading.people or reading.wants_more
+    return bool(explained) and not (reading.query or reading.unknown or reading.reference_unclear)
+
+
+def to_judge(request: Request) -> bool:
+    """Whether a rerank has something to go by: a wish of hard conditions alone leaves a model nothing to judge."""
+    return bool(request.references or request.query or request.soft)
+
+
 def _calls(action: Action, request: Request, rerank: bool, queries: Sequence[str] = ()) -> tuple[ToolCall, ...]:
     if action == "lookup":
         return (ToolCall(tool="lookup"),)

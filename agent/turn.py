@@ -29,7 +29,7 @@ from convrec.agent.memory_erasing import ERASED, ConversationEraser
 from convrec.agent.memory_extract import Extractor
 from convrec.agent.memory_learning import LearningKeeper
 from convrec.agent.memory_profile import ProfileKeeper
-from convrec.agent.planner import LLMPlanner, plan_by_rules
+from convrec.agent.planner import LLMPlanner, plan_by_rules, read_whole, to_judge
 from convrec.agent.planner_examples import Examples
 from convrec.agent.planner_merge import Merger
 from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of
@@ -186,9 +186,12 @@ class Agent:
     def _plan(self, turn: Turn, reranks: bool, recalled: Recollection) -> Iterator[Event]:
         """Rules plan what they are sure of; the rest is one LLM call, merged. The LLM never blocks the turn."""
         note = ""
-        if self.llm is not None and turn.reading.act in ("recommend", "other"):
+        act = turn.reading.act
+        if self.llm is not None and act in ("recommend", "other"):
             with timed(turn, "load"):
                 self._load_llm()  # the first turn waits for the model to be there; that is no part of its budget
+        whole = self.settings.drafts == "unsure" and read_whole(turn.reading)
+        if self.llm is not None and (act == "other" or (act == "recommend" and not whole)):
             with turn.budget, timed(turn, "plan"):
                 try:
                     turn.llm_calls += 1
@@ -205,10 +208,8 @@ class Agent:
                     turn.reading = merged.reading
                     if merged.reading != turn.by_rules:
                         turn.request = interpret(merged.reading, session, self.catalogue, recalled)
-                    # A wish of hard conditions alone leaves a model nothing to judge; then its time is better saved.
-                    wish = turn.request.references or turn.request.query or turn.request.soft
-                    soft = bool(wish) or "rerank" in draft.tools
-                    turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=reranks and soft)
+                    judges = reranks and (to_judge(turn.request) or "rerank" in draft.tools)
+                    turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=judges)
                     turn.planner = "llm+rules"
                     yield from self._reflect(turn, reranks, recalled)
                 except LLMError as error:
@@ -217,6 +218,8 @@ class Agent:
                     yield turn.fall_back("planner", error, f"the rule planner took over{rest}")
         elif self.llm is not None:
             note = "read by rule; no LLM call needed"
+            judges = reranks and to_judge(turn.request)
+            turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=judges)
         yield Planned(turn.plan.model_dump(mode="json"), turn.planner, note)
 
     def _reflect(self, turn: Turn, reranks: bool, recalled: Recollection) -> Iterator[Event]:

@@ -76,6 +76,9 @@ class TurnSettings(Section):
     llm_budget_s: float = Field(
         25.0, gt=0, description="time the LLM may take in one turn, seconds; what does not fit is left to the rules"
     )
+    drafts: Literal["unsure", "always"] = Field(
+        "unsure", description="when the model drafts the plan: where rules leave words unexplained, or at every wish"
+    )
     demonstrations: int = Field(
         1, ge=0, le=5, description="worked examples shown to the model when it plans; each costs it reading time"
     )

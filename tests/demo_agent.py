@@ -33,7 +33,7 @@ def _toolbox() -> Toolbox:
     return Toolbox.build(demo_catalogue(), embedder, build_index(demo_catalogue(), embedder))
 
 
-def make_agent(llm: LLM | None = None, settings: TurnSettings | None = None) -> Agent:
+def make_agent(llm: LLM | None = None, settings: TurnSettings | None = None, drafts: str = "always") -> Agent:
     catalogue, tier = demo_catalogue(), llm.tier if llm else "none"
     return Agent(
         info=AgentInfo(tier, llm.name if llm else "rules", catalogue.name, catalogue.size, "films"),
@@ -41,7 +41,7 @@ def make_agent(llm: LLM | None = None, settings: TurnSettings | None = None) -> 
         preferences=PreferenceMemory(InMemoryStore(), HashingEmbedder()),
         sessions=SessionStore(":memory:"),
         toolbox=_toolbox(),
-        settings=settings or TurnSettings(),
+        settings=(settings or TurnSettings()).model_copy(update={"drafts": drafts}),
         llm=llm,
     )
 

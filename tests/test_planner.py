@@ -198,3 +198,15 @@ def test_the_fixed_part_comes_first_and_is_the_same_in_every_turn() -> None:
     last = calls[1][-1][1]
     assert last.count("</message>") == 1
     assert last.endswith("</message>")
+
+
+def test_a_model_is_asked_for_what_the_rules_leave_unexplained_only() -> None:
+    prompts: list[Sequence[Message]] = []
+    agent = make_agent(drafts({"action": "recommend"}, prompts), PLAIN, drafts="unsure")
+    whole = ask(agent, "a thriller under two hours like Heat", session="a")
+    assert (len(prompts), whole.llm["calls"]) == (0, 0)
+    assert whole.planner == "rules"
+    assert whole.fallbacks == ()
+    loose = ask(agent, "a thriller about a lonely lighthouse", session="b")
+    assert (len(prompts), loose.llm["calls"]) == (1, 1)
+    assert loose.planner == "llm+rules"
