@@ -79,7 +79,12 @@ def interpret(reading: Understanding, session: Session, catalogue: Catalogue, re
         new += _person_of(reading.person_of, catalogue)
     taken_back = {c.expr.part if isinstance(c.expr, Not) else c.expr for c in reading.dropped}
     running = [
-        c for c in session.conditions if _usable(c, catalogue) and not _denied(c, new) and c.expr not in taken_back
+        c
+        for c in session.conditions
+        if _usable(c, catalogue)
+        and not _denied(c, new)
+        and c.expr not in taken_back
+        and not (reading.lifted and c.slot.startswith(reading.lifted))
     ]
     if reading.continues:
         request.conditions, request.carried = carry_over(running, new, reading.adds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.predicates import Condition, condition_from_json, condition_to_json
+from convrec.tools.predicates import AnyOf, Condition, Test, condition_from_json, condition_to_json
 from convrec.tools.references import Focus
 
 MAX_TURNS_KEPT = 50
@@ -57,11 +57,15 @@ class Session:
 
     def focus(self, catalogue: Catalogue) -> Focus:
         last = catalogue.row_of(self.last) if self.last else None
+        people, people_field = tuple(self.people), self.people_field
+        if not people:
+            people, people_field = _people_asked_for(self.conditions, catalogue)
         return Focus(
             slate=rows_of(catalogue, self.slate),
             last=last,
-            people=tuple(self.people),
-            people_field=self.people_field,
+            people=people,
+            people_field=people_field,
+            started=bool(self.conditions),
             references=rows_of(catalogue, self.references),
             asked=bool(self.turns) and self.turns[-1][1].rstrip().endswith("?"),
         )
@@ -125,6 +129,17 @@ def take_back(session: Session, item_id: str, polarity: str) -> None:
         ids: list[str] = getattr(session, name)
         if item_id in ids:
             ids.remove(item_id)
+
+
+def _people_asked_for(conditions: Sequence[Condition], catalogue: Catalogue) -> tuple[tuple[str, ...], str]:
+    """Whom the running request asks for, and the field that they are looked for in; ((), "") for nobody."""
+    fields = {spec.name for spec in catalogue.schema.people()}
+    for condition in reversed(conditions):
+        expr = condition.expr
+        test = next((part for part in expr.parts if isinstance(part, Test)), None) if isinstance(expr, AnyOf) else expr
+        if not condition.negative and isinstance(test, Test) and test.field in fields:
+            return tuple(str(value) for value in test.values), test.field
+    return (), ""
 
 
 def add_new(ids: list[str], new: list[str]) -> None:

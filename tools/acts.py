@@ -97,7 +97,16 @@ _ACCEPTS = re.compile(
     r"that one) it is)\b"
 )
 """Takes one of those shown."""
-_FOLLOW_UP = re.compile(r"\?\s*$|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b|\bwhat(?:'s)? next\b|\banother\b")
+_FOLLOW_UP = re.compile(
+    r"^\W*(?:[\w-]+ ){0,2}?(?:stuff|things?|something|anything|films?|movies?|ones?) (?:in the (?:vein|style) of|"
+    r"like|akin to|"
+    r"along the lines of|similar to|comparable to)\b|"
+    r"\?\s*$|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b|\bwhat(?:'s)? next\b|\banother\b"
+)
+_BUT_IT = re.compile(
+    r"\b(?:apart from|aside from|other than|besides|except(?: for)?|excluding|(?:any|every)thing but) it\b"
+)
+"""What is named is what is not wanted: "what is there apart from it?"."""
 _WHY = re.compile(
     r"^\W*(?:but |and |so |ok |hm+,? )?why\b(?! don'?t| not (?:try|watch|just)\b)|"
     r"\bwhy (?:did you|have you) (?:recommend|pick|suggest|choose|chosen)|"
@@ -160,7 +169,7 @@ def classify(
     if not kinds and asked_of_others(low):
         return "other", ()
     wish = WISH.search(low) is not None and not (target and gives_fact(low))
-    if target and not person_of and not wish:
+    if target and not person_of and not wish and not _BUT_IT.search(low):
         if asked := asked_fields(low, schema):
             return "lookup", asked
         if asks_about(low) or (asks_whether_there(low) and not MORE.search(low)):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from convrec.tools.acts import REJECTS, WISH
 from convrec.tools.predicates import Condition
 from convrec.tools.references import Mention
+from convrec.tools.schema import Role, Schema
 from convrec.tools.spans import Message
 
 _TALK = (
@@ -41,6 +42,43 @@ _CONTINUES = re.compile(
     r"(?:[\w-]+ ){1,3}ones(?: only| please| instead| maybe)?\W*$|[\w -]{2,30} only\W*$|"
     r"i(?:'d| would) (?:love|like|prefer) it to|show me more|more like|i (?:always|never)|please no|can you make)\b"
 )
+_SAME = re.compile(
+    r"\b(?:same|keep the|with the same) (?:decade|era|years?|period|length|runtime|country|language|rating|"
+    r"conditions?|rules?|"
+    r"limits?|restrictions?|everything else)\b(?! (?:as|of)\b)"
+)
+"""What of the running request is to stay."""
+
+_MATTERS: tuple[tuple[str, Role | str], ...] = (
+    (r"years?|dates?|decades?|era|age", Role.YEAR),
+    (r"lengths?|runtimes?|running times?|time|duration", Role.DURATION),
+    (r"genres?", Role.CATEGORY),
+    (r"country|countries|languages?|origin", "origin"),
+    (r"rating|certificate|age rating", Role.CERTIFICATE),
+    (r"actors?|actress|directors?|people|person", "person:"),
+)
+_MATTER = "|".join(words for words, _ in _MATTERS)
+_LIFTS = re.compile(
+    rf"\b(?:forget|drop|ignore|lift|remove|lose|scrap|ditch|never ?mind|take (?:away|off|out))\s+(?:about )?(?:the|"
+    rf"that|my) "
+    rf"({_MATTER})(?: (?:limits?|restrictions?|conditions?|rules?|requirements?|things?|bit|part|constraints?|"
+    rf"filters?|cap))?\b|"
+    rf"\b(?:the )?({_MATTER}) (?:does not|doesn'?t|do not|don'?t) matter\b|"
+    rf"\bany ({_MATTER}) (?:is|are|will do|works?|goes|would do)\b"
+)
+
+
+def lifted_slots(message: Message, schema: Schema) -> tuple[tuple[str, ...], Message]:
+    """The slots of which a message says that they are open again, and the message without that clause."""
+    slots: list[str] = []
+    spans: list[tuple[int, int]] = []
+    for m in _LIFTS.finditer(message.low):
+        said = m[1] or m[2] or m[3]
+        matter = next(kind for words, kind in _MATTERS if re.fullmatch(words, said))
+        spec = schema.by_role(matter) if isinstance(matter, Role) else None
+        slots += [spec.name] if spec else [matter] if not isinstance(matter, Role) else []
+        spans.append(m.span())
+    return tuple(slots), message.masked(spans) if spans else message
 
 
 def adds(low: str) -> bool:
@@ -63,6 +101,8 @@ def continues(
     categories: Sequence[str],
 ) -> bool:
     """A message without a wish of its own, or opening with a word that ties it to the running request."""
+    if _SAME.search(masked.low):
+        return True
     fresh = person_of or any(m.how != "reference" and m.polarity in ("liked", "like") for m in mentions)
     # Years, lengths and ratings narrow what is running; a genre, an origin or a person is a wish of its own.
     own = {"origin", *categories}

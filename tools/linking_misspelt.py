@@ -7,6 +7,7 @@ import re
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ KNOWN_TITLE = 0.75
 """Least popularity percentile of a title."""
 KNOWN_PERSON = 3.0
 """Least sum of popularity percentiles over a person's items."""
+BOTH_LIKENESS = 92.0
+"""The same for first name and surname of which each is somebody's, the two together nobody's."""
 MOST_WORDS = 6
 LEAST_SHARED = 4
 """A longer name must share a word of so many letters with what was typed."""
@@ -54,6 +57,8 @@ class _Names(NamedTuple):
     names: list[str]
     words: frozenset[str]
     """All words of all names and titles."""
+    initials: dict[str, list[int]]
+    """Positions of ``people`` by the first letters of both names."""
     by_word: dict[str, list[int]]
     """Positions of ``titles`` by each of their words of four letters or more."""
     alone: dict[str, list[tuple[str, int | None, str]]]
@@ -91,7 +96,22 @@ class Misspelt:
             guess = self._best(message, tokens, index, names)
             if guess is not None and not any(guess.start < g.end and g.start < guess.end for g in out):
                 out.append(guess)
-        return out
+        for one, two in pairwise(tokens):
+            if not any(one.start < g.end and g.start < two.end for g in out) and (
+                guess := self._both(message, one, two, names)
+            ):
+                out.append(guess)
+        return sorted(out)
+
+    def _both(self, message: Message, one: Token, two: Token, names: _Names) -> Guess | None:
+        """Somebody whose names are misspelt as words that others are called: "scarlet johanson"."""
+        plain = one.norm in _WORDS or two.norm in _WORDS or min(len(one.norm), len(two.norm)) < LEAST_LETTERS
+        if plain or message.text[one.end : two.start] != " ":
+            return None
+        said = f"{one.norm} {two.norm}"
+        near = names.initials.get(_initials(said), [])
+        found = process.extractOne(said, [names.people[i] for i in near], scorer=fuzz.ratio, score_cutoff=BOTH_LIKENESS)
+        return Guess(one.start, two.end, None, names.names[near[found[2]]]) if found else None
 
     def _best(self, message: Message, tokens: tuple[Token, ...], index: int, names: _Names) -> Guess | None:
         best: tuple[float, Guess] | None = None
@@ -157,6 +177,9 @@ class Misspelt:
                     for word in set(norm.split()):
                         if len(word) >= LEAST_SHARED:
                             by_word[word].append(position)
+                initials: dict[str, list[int]] = defaultdict(list)
+                for position, norm in enumerate(people):
+                    initials[_initials(norm)].append(position)
                 alone: dict[str, list[tuple[str, int | None, str]]] = defaultdict(list)
                 for norm, row in zip(norms, rows, strict=True):
                     if self.fame[row] >= KNOWN_TITLE and norm.isalpha() and len(norm) >= LEAST_ALONE:
@@ -170,10 +193,15 @@ class Misspelt:
                     list(people),
                     list(people.values()),
                     frozenset(words),
+                    initials,
                     dict(by_word),
                     dict(alone),
                 )
             return self._names
+
+
+def _initials(name: str) -> str:
+    return "".join(word[0] for word in name.split())
 
 
 def _sharing(span: tuple[Token, ...], names: _Names) -> list[int]:

@@ -45,7 +45,8 @@ _AFTER: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (
         cue,
         re.compile(
-            rf"(?:,| that| which| who)?\s+(?:(?:ha[sd]|have|ever|both|all|also|once|himself|herself) )*(?:{verbs})\b"
+            rf"(?:,| that| which| who)?\s+(?:(?:ha[sd]|have|ever|both|all|also|once|himself|herself) "
+            rf")*(?:{verbs})\b(?! by\b)"
         ),
     )
     for cue, verbs in (
@@ -109,10 +110,16 @@ class PeopleLinker:
         if not values or len(tokens) < 2 or all(t.norm in FUNCTION_WORDS for t in tokens):
             return None
         capital = sum(t.text[:1].isupper() for t in tokens) >= 2
-        if not capital and not person_cue(message.low[:start]) and any(t.norm in FUNCTION_WORDS for t in tokens):
+        plain = any(t.norm in FUNCTION_WORDS for t in tokens) and not capital and not person_cue(message.low[:start])
+        # "will smith" is somebody, "may day" nobody
+        if plain and (tokens[-1].norm in FUNCTION_WORDS or self._renown(values[0].value or "") < BARE_ACTOR):
             return None
         fields = tuple(dict.fromkeys(hit.field for hit in values if hit.field))
         return self._link(message, values[0].value or "", fields, start, end)
+
+    def _renown(self, name: str) -> float:
+        """The fame of a full name in the trade that it is best known for."""
+        return max((c[0] for c in self.by_surname().get(fold(name).split()[-1], ()) if c[2] == name), default=0.0)
 
     def surname(self, message: Message, token: Token, *, cued_only: bool) -> PersonLink | None:
         """The best known person of that surname: after "by" or "with", or in "a Tarantino film", "Nolan's"."""
@@ -246,8 +253,7 @@ class PeopleLinker:
     def _link(self, message: Message, name: str, fields: tuple[str, ...], start: int, end: int) -> PersonLink:
         cue = person_cue(message.low[:start]) or cue_after(message.low[end:])
         narrowed = tuple(f for f in fields if cue is None or f in _fields_of(cue, fields))
-        clause = message.clause_before(start)
-        negative = message.denied(start, end) and not clause.rstrip().endswith("anything by")
+        negative = message.denied(start, end)
         if cue is None and not negative:
             narrowed = self._by_trade(name, fields)
         return PersonLink(name, narrowed or fields, message.text[start:end], start, end, negative, fields)

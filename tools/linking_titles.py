@@ -34,7 +34,8 @@ _STRONG = (
     r"(?:plot|story|synopsis|script|screenplay|running time|runtime|run time|length|score|ratings?|reviews?|"
     r"release date|"
     r"details|summary|cast|year) (?:of|on|for|in)|did (?:the )?(?:critics|people) like|comparable to|reminiscent of|"
-    r"akin to|feels? like|sequel to|version of|instead of|besides|except|not)"
+    r"akin to|feels? like|sequel to|version of|instead of|besides|except|not|apart from|aside from|other than|"
+    r"excluding|(?:any|every)thing but|isn'?t)"
 )
 CUE = re.compile(_STRONG + r"\s+(?:(?:both|the (?:movie|film)s?|that (?:movie|film)|films?|movies?|a lot of)\s+)?$")
 _LEADS_IN = re.compile(r"\b(?:for|in|an?|the|on|some|my|with|at|our|and|or|of)\s+$")

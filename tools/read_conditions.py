@@ -36,6 +36,10 @@ _NOUN = re.compile(
     r"\s*(?:movies?|films?|flicks?|pictures?|stor(?:y|ies)|titles?|ones?|stuff|things?|genre|drama|epics?)\b"
 )
 _NOT_POPULAR = re.compile(r"\b(?:not|nothing) (?:so |too |very |that )?(?:popular|famous|well[- ]known|mainstream)\b")
+_NO_MORE_BEFORE, _ENDS = (
+    re.compile(r"\b(?:absolutely|definitely|certainly|please|just) no\s+$"),
+    re.compile(r"\s*(?:$|[.;!,?])"),
+)
 _CHILDREN = re.compile("|".join(f"(?:{phrase})" for phrase in CHILD_PHRASES))
 
 
@@ -46,6 +50,8 @@ class _Found:
     end: int
     negative: bool
     plural: bool
+    flat: bool = False
+    """Denied by nothing but "no", at the end of a clause: what was said of the same before was no wish."""
 
 
 @dataclass(slots=True)
@@ -167,6 +173,8 @@ class ConditionReader:
             return []
         message = message.masked([m.span() for m in _WORLD_WAR.finditer(message.low)])
         found = self._find_categories(message)
+        flat = {value for one in found if one.flat for value in one.values}
+        found = [one for one in found if one.negative or flat.isdisjoint(one.values)] if flat else found
         out: list[Condition] = []
         index = 0
         while index < len(found):
@@ -232,7 +240,8 @@ class ConditionReader:
                 ):
                     continue
                 plural = phrase.endswith("s") and values[0].lower() != phrase
-                found.append(_Found(values, start, end, negative, plural))
+                flat = negative and _NO_MORE_BEFORE.search(message.low[:start]) and _ENDS.match(message.low, end)
+                found.append(_Found(values, start, end, negative, plural, bool(flat)))
                 index += length - 1
                 break
             index += 1

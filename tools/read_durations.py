@@ -59,6 +59,7 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
         first, last = sorted((int(m[1]), int(m[2])))
         return [_duration(field, first, last, m[0])]
     out: list[Condition] = []
+    loose: list[Condition] = []
     for m in _DURATION.finditer(low):
         minutes = _minutes(m)
         if minutes is None or not 20 <= minutes <= 600:
@@ -92,8 +93,10 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
             if message.negated(m.start()):
                 around = replace(around, expr=Not(around.expr), label=f"not {around.label}", negative=True)
             out.append(around)
+            loose.append(around)
     if out:
-        return out
+        # Beside a bound a bare length is talk: "after a three hour epic: under two hours".
+        return [c for c in out if c not in loose] or out
     references = context.reference_minutes
     if re.search(r"\bshorter\b|\bless long\b", low):
         return [_duration(field, None, min(references) - 1 if references else SHORT_MINUTES, "shorter")]

@@ -34,6 +34,15 @@ class YearContext:
     reference_minutes: tuple[int, ...] = ()
 
 
+_SHORT_SPAN = re.compile(r"(?<![\w'])'(\d\d)\s*(?:-|–|to|until|through|and)\s*'?(\d\d)\b(?! ?(?:min|hour|%|s\b))")
+_SHORT_ON = re.compile(r"(?<![\w.,$])'?([2-9]\d) (?:on(?:wards?)?|and (?:later|newer|onwards?)|or (?:later|newer))\b")
+"""Years of two digits: "'61 to '69", "95 onwards"."""
+_WARS = re.compile(
+    r"(?<!set )(?<!takes place )(?<!happens )\b(before|prior to|pre-?|after|post-?)\s*(?:the )?(?:world war |ww ?)?"
+    r"(first(?= world war)|second(?= world war)|(?:(?<=war )|(?<=ww)|(?<=ww ))(?:1|2|one|two|ii?)\b)(?: world war\b)?"
+)
+
+
 def year_range(field: str, low: int | None, high: int | None) -> Expr:
     parts: list[Expr] = []
     if low is not None:
@@ -67,7 +76,8 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
         if " and " not in m[0] or "between" in m[0]:
             add(m.start(), m.end(), first, last, message.negated(m.start()))
     for m in re.finditer(
-        rf"\b(before|prior to|earlier than|older than|pre-?|until|till|up to|no later than|not later than|not after|"
+        rf"\b(before|prior to|earlier than|older than|predat(?:es?|ing)|preceding|pre-?|until|till|up to|no later "
+        rf"than|not later than|not after|"
         rf"after|past|beyond|later than|newer than|more recent than|younger than|post-?|since|at least from|from|"
         rf"not before|no earlier than|not earlier than|not older than|no older than|"
         rf"by|in)\s*(?:about |around |i was born (?:in )?|my (?:birth|birthday) (?:in )?)?(?:the (?:year |end of |"
@@ -79,7 +89,9 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
         word = m[1].rstrip("-")
         denied = message.negated(start)
         after = _AND_LATER.match(low, end)
-        if word in ("before", "prior to", "earlier than", "older than", "pre"):
+        if word in ("before", "prior to", "earlier than", "older than", "pre", "preceding") or word.startswith(
+            "predat"
+        ):
             add(start, end, first, None) if denied else add(start, end, None, first - 1)
         elif word in ("until", "till", "up to", "no later than", "not later than", "not after", "by"):
             add(start, end, None, last)
@@ -122,6 +134,14 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
             add(m.start(), m.end(), None, year)
         else:
             add(m.start(), m.end(), year, year, message.negated(m.start()))
+    for m in _SHORT_SPAN.finditer(low):
+        add(m.start(), m.end(), _full(m[1]), _full(m[2]), message.negated(m.start()))
+    for m in _SHORT_ON.finditer(low):
+        add(m.start(), m.end(), _full(m[1]), None)
+    for m in _WARS.finditer(low):
+        begins, ends = (1914, 1918) if m[2].startswith(("first", "1", "one")) or m[2] == "i" else (1939, 1945)
+        before = m[1].startswith(("before", "pre", "prior"))
+        add(m.start(), m.end(), None if before else ends + 1, begins - 1 if before else None)
     for m in re.finditer(r"\b(?:not|nothing|no) older than (\d{1,2}) years?\b|\bless than (\d{1,2}) years old\b", low):
         add(m.start(), m.end(), context.newest - int(m[1] or m[2]) + 1, None)
     for m in re.finditer(r"\b(?:last|past) (\d{1,2}|" + "|".join(SMALL_NUMBERS) + r") (years|decades)\b", low):
@@ -160,6 +180,11 @@ def _year_conditions(field: str, ranges: list[tuple[int | None, int | None, bool
         label = " or ".join(range_label(first, last) for first, last, _, _ in closed)
         out.append(Condition(expr, label, field, said=" … ".join(r[3] for r in closed)))
     return out
+
+
+def _full(digits: str) -> int:
+    """The year of two digits."""
+    return int(digits) + (1900 if int(digits) >= 20 else 2000)
 
 
 def _decade(part: str | None, digits: str | None, word: str | None) -> tuple[int, int]:

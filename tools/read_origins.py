@@ -19,6 +19,32 @@ _SETTING = re.compile(
 )
 """Where a story takes place is not where it was made: "set in Japan"."""
 
+_OF_PLACE = re.compile(
+    r"\b(?:from|made in|by|in|outside(?: of)?|(?:from|made) any(?:where| country| place) (?:but|except)|apart from|"
+    r"other than|"
+    r"except)\s+(?:the\s+)?$"
+)
+_FOREIGN = re.compile(
+    r"\bforeign\b(?:[- ]language\b)?(?! (?:correspondents?|legion|country|lands?|affairs?|office|policy|agents?|"
+    r"ministers?|power))"
+)
+"""In another language than the one spoken here."""
+COUNTRY_NAMES = {
+    "uk": "United Kingdom",
+    "britain": "United Kingdom",
+    "great britain": "United Kingdom",
+    "england": "United Kingdom",
+    "scotland": "United Kingdom",
+    "usa": "United States",
+    "us": "United States",
+    "states": "United States",
+    "america": "United States",
+    "holland": "Netherlands",
+    "korea": "South Korea",
+    "russia": "Russia",
+}
+"""Everyday names of countries, folded, for which the catalogue has another."""
+
 
 @dataclass(slots=True)
 class OriginReader:
@@ -40,9 +66,7 @@ class OriginReader:
             if any(known):
                 self.demonyms[word] = known
         self.countries = {fold(name): name for name in have_countries}
-        self.countries.update(
-            {w: n for w, n in (("uk", "United Kingdom"), ("usa", "United States")) if n in have_countries}
-        )
+        self.countries.update({word: name for word, name in COUNTRY_NAMES.items() if name in have_countries})
 
     def read(self, message: Message) -> list[Condition]:
         """Origins of one message; several that are asked for are alternatives."""
@@ -59,6 +83,10 @@ class OriginReader:
             if language and "English" in self.catalogue.tags(language.name).vocabulary:
                 out.append(Condition(Test(language.name, Op.ANY, ("English",)), "in English", "origin", said=m[0]))
             return out
+        if (m := _FOREIGN.search(low)) and language and "English" in self.catalogue.tags(language.name).vocabulary:
+            english, negated = Test(language.name, Op.ANY, ("English",)), message.negated(m.start())
+            label = "in English" if negated else "not in English"
+            out.append(Condition(english if negated else Not(english), label, "origin", not negated, said=m[0]))
         tokens = message.tokens
         index = 0
         while index < len(tokens):
@@ -83,7 +111,8 @@ class OriginReader:
                 elif (
                     word in self.countries
                     and country
-                    and re.search(r"\b(?:from|made in|by|in)\s+(?:the\s+)?$", low[:start])
+                    and _OF_PLACE.search(low[:start])
+                    and (word != "us" or low[:start].endswith("the ") or window[0].text == "US")
                 ):
                     expr = Test(country.name, Op.ANY, (self.countries[word],))
                 if expr is None or (word in self.countries and _SETTING.search(low[:start])):

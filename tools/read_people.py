@@ -19,6 +19,11 @@ _SAME_PERSON = re.compile(
     r"\b(?:by|from)\s+(?:him|her|them)\b|\bwith\s+(?:him|her)\s+in\s+it\b|"
     r"\b(?:his|her)\s+other\s+(?:films|movies|work)\b"
 )
+_OTHER_PERSON = re.compile(
+    r"\b(?:by|from|with)\s+(?:an?other|(?:a )?different|some ?(?:one|body) (?:else|different))\s*"
+    r"(director|filmmaker|actor|actress|writer|cast|person|guy|one|people|name)?s?\b(?! (?:vibe|mood|tone|time|genre))"
+)
+"""Not those talked about: "by a different director"."""
 _SOMEBODY = (
     r"(?:guys?|man|men|woman|women|lady|person|people|folks|team|dude|one|ones|brothers?|fella|bloke|minds?|brains?)"
 )
@@ -89,13 +94,19 @@ class PeopleReader:
                     return (name, (row,)), False
         return None, any(_PERSON_OF.search(message.low[: unknown.start]) for unknown in links.unknown)
 
-    def same(self, masked: Message, focus: Focus) -> Condition | None:
-        """ "by the same director", "with him in it"."""
+    def same(self, masked: Message, focus: Focus, rows: Sequence[int] = ()) -> Condition | None:
+        """ "by the same director", "with him in it", "by somebody else". ``rows``: items that the message names."""
         m = _SAME_PERSON.search(masked.low)
+        other = _OTHER_PERSON.search(masked.low) if m is None else None
+        if m is None and other is not None and (focus.people or focus.last is not None):
+            m = other
         if m is None:
             return None
-        name = self._field(m[1] or "") or focus.people_field or self._field("director")
+        said = "" if other is not None and focus.people else m[1] or ""
+        name = self._field(said) or focus.people_field or self._field("director")
         people = focus.people if name == focus.people_field and focus.people else ()
+        if not people and name and len(rows) == 1 and m[1]:
+            people = self.catalogue.item(rows[0]).tags(name)[:3]
         if not people and name and focus.last is not None:
             people = self.catalogue.item(focus.last).tags(name)[:3]
         spec = self.catalogue.schema.field(name) if name else None
@@ -103,7 +114,7 @@ class PeopleReader:
             return None
         expr: Expr = Test(spec.name, Op.ANY, tuple(people))
         label, slot = f"{spec.spoken} {' or '.join(people)}", f"person:{fold(people[0])}"
-        if masked.negated(m.start()):
+        if masked.negated(m.start()) or other is not None:
             return Condition(Not(expr), f"not {label}", slot, True, said=m[0])
         return Condition(expr, label, slot, said=m[0])
 

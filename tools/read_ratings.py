@@ -18,7 +18,9 @@ _CERTIFICATE = re.compile(
     r"\b((?i:PG-?13|NC-?17|PG))\b|(?<=\bpg or )(g)\b|(?<=\bPG or )(G)\b|(?<=\bpg, )(g)\b|\b((?i:g))(?= (?:or|"
     r"and) (?i:pg)\b)"
 )
-_NOT_ABOVE = re.compile(r"\b(?:nothing|not|no|never) (?:\w+ )?(?:above|over|higher than|stricter than|beyond|past)\s+$")
+_NOT_ABOVE = re.compile(
+    r"\b(?:nothing|not|no|never) (?:\w+ )?(?:above|over|higher than|stricter than|beyond|past)\s+(?:an? |the )?$"
+)
 _SCORE = re.compile(
     r"\b(?:at least|over|above|minimum(?: of)?|more than)\s+(\d{2,3})\s*(?:%|percent)|"
     r"\b(?:scores?|ratings?|rated|critics|rotten tomatoes|metacritic)\s+(?:is |are |of |from |score |rating )*"
@@ -30,6 +32,9 @@ _SCORE_AFTER = re.compile(
     r"\b(\d{2,3})\s*(?:%|percent)\s*(?:or (?:more|higher|above|better|over)|and (?:up|above)|\+|at least|minimum)"
 )
 _SCORE_NEAR = re.compile(
+    r"\b(?:critics|reviewers|rotten tomatoes|metacritic|scores?|ratings?)\b[^.;!?\d]{0,30}?\b(?P<n>\d{2,3})(?:\s*%|"
+    r"\s*percent)? "
+    r"(?:or|and) (?:more|higher|above|better|over|up)\b|"
     r"\b(?:critics?'?|critics'|scores?d?|ratings?|rated|reviews?|reviewed|rotten tomatoes|metacritic)\b[^.;!?\d]{0,30}?"
     r"\b(?:at least|over|above|higher than|better than|more than|minimum|>=?)\s*(?:of |an? )?(\d{2,3})(?:\s*%|"
     r"\s*percent)?(?!\s*(?:min|hour|years|s\b))\b|"
@@ -109,7 +114,7 @@ class RatingReader:
                 or _SCORE_AFTER.search(low)
                 or _SCORE_NEAR.search(low)
             ):
-                floor = min(int(m[1] or m[2]), 100)
+                floor = min(int(next(number for number in m.groups() if number)), 100)
             elif m := _OUT_OF_TEN.search(low):
                 floor = min(round(10 * float(m[1] or m[2])), 100)
             elif m := re.search(

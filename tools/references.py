@@ -38,6 +38,8 @@ class Focus:
     people_field: str = ""
     references: tuple[int, ...] = ()
     """What the running request is about; "newer" is newer than these."""
+    started: bool = False
+    """A request is running, whatever it found."""
     asked: bool = False
     """The reply before ended in a question of the agent's: "yes" answers it."""
 
@@ -62,18 +64,22 @@ _ORDINAL = re.compile(
     rf"\b(?:the\s+)?({_ORDINAL_WORDS}|last|final)\s+"
     r"(?:one|film|movie|pick|option|suggestion|recommendation|title|choice)\b"
     rf"|\bthe\s+({_ORDINAL_WORDS})(?=\s*(?:$|[,.!?]|but\b|and\b|is\b|was\b|looks\b|sounds\b|instead\b))"
-    r"|(?:\bnumber\s+|\bno\.\s*|#)(\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b(?!\s*(?:%|percent|min|hour|year))"
+    r"|(?:\bnumber\s+|\bno\.\s*|#)(\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)\b(?!\s*(?:%|percent|"
+    r"min|hour|year))"
 )
 _COUNTED = "two|three|four|five|six|seven|eight|nine|ten"
 _SEVERAL = re.compile(
-    rf"\bthe\s+(first|last)\s+({_COUNTED}|\d)(?:\s+(?:ones|films|movies|picks|options))?\b(?!\s+(?:years|decades|hours|minutes))|"
+    rf"\bthe\s+(first|last)\s+({_COUNTED}|\d)(?:\s+(?:ones|films|movies|picks|options))?\b(?!\s+(?:years|decades|"
+    rf"hours|minutes))|"
     r"\b(all)\s+(?:of\s+)?(?:these|those|them|the(?:se|m)? (?:films|movies)|five)\b|\b(?:them|these|those)\s+(all)\b|"
     r"^\W*(?:and |so |ok(?:ay)?,? )*((?:which|any|each|what|are|is|do|does|who)(?: one)?(?: of)?) (?:these|those|"
     r"them)\b(?=.*\b(?:is|are|has|have)\b)"
 )
 _BACK = re.compile(
-    r"\b(?:that|this)\s+(?:last\s+)?(?:one|film|movie)\b|\bthe\s+(?:last|previous)\s+(?:film|movie|one)\s+(?:you|i|we)\b|"
-    r"\b(?:it|that|this)\b(?=\s*(?:$|[?.!,]|is\b|was\b|about\b|made\b|called\b|again\b|too\b|but\b|scary|suitable|good\b))|"
+    r"\b(?:that|this)\s+(?:last\s+)?(?:one|film|movie)\b|\bthe\s+(?:last|previous)\s+(?:film|movie|one)\s+(?:you|i|"
+    r"we)\b|"
+    r"\b(?:it|that|this)\b(?=\s*(?:$|[?.!,]|is\b|was\b|about\b|made\b|called\b|again\b|too\b|but\b|scary|suitable|"
+    r"good\b))|"
     r"\b(?:directed|wrote|written|made|about|in|like|seen|watch|watched|loved|liked|hated|of|is|was|stars in) "
     r"(?:it|that|this)\b(?! (?:i|we|you)\b)"
 )

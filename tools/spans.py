@@ -10,7 +10,7 @@ from convrec.core.text import fold
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 _CLAUSE_END = re.compile(
-    r"(?<!\b\w)\.|[;:!?,\n]|(?<!anything )\bbut\b|\bjust\b|\bonly\b|\brather\b(?! than)|\bpreferably\b|"
+    r"(?<!\b\w)\.|[;:!?,\n]|\bbut\b|\bjust\b|\bonly\b|\brather\b(?! than)|\bpreferably\b|"
     r"\band (?=(?:came|comes|made|released|from|before|after|under|over|shorter|longer)\b)"
 )
 _HEDGE = (
@@ -24,16 +24,29 @@ _LIST_GAP = re.compile(
 )
 _LIST_GOES_ON = re.compile(r"\s*(?:films?|movies?|ones?)?\s*(?:,|/|n?or\b)")
 _DENIES = (
-    r"\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bwithout\b|\bexcept(?:ing)?(?: for)?\b|\bavoid(?:ing)?\b|"
+    r"\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bzero\b|\bno(?:body| one)\b|\bwithout\b|\bapart from\b|\boutside(?: of)?\b|"
+    r"\baside from\b|\bbar(?:ring)?\b|\bsave for\b|\bbesides\b(?!,)|\brefus(?:e|es|ing)(?: to (?:watch|see|sit "
+    r"through))?\b|"
+    r"\bexcept(?:ing)?(?: for)?\b|\bavoid(?:ing)?\b|"
     r"\bnever\b(?! ?mind)|\bhates?\b|\bdisliked?\b|\bdislikes\b|\b(?:don|doesn|isn|aren|didn|wasn|won)'?t\b|"
-    r"\banything but\b|\bother than\b|\brather than\b|\binstead of\b|\bcan(?:'?t|not) (?:stand|take|handle|bear|do|"
-    r"watch|sit through|stomach|tolerate|deal with|face)\b|"
+    r"\b(?:any|every)(?:thing|one|body|where)? (?:[\w-]+ )?but\b|\bother than\b|\brather than\b|\binstead of\b|"
+    r"\b(?:can|must|should|need)(?:n?'?t|not| not) "
+    r"(?:be|have|star|feature|include|involve|contain)\b|\bcan(?:'?t|not) (?:stand|take|handle|bear|do|watch|"
+    r"sit through|stomach|tolerate|deal with|face)\b|"
     r"\b(?:sick|tired|bored|weary|free) of\b|\b(?:fed up|done|through|enough) with\b|\benough(?: of)?\b|"
     r"\bskip(?:ping)?\b|\bneither\b|\bminus\b|\bstop (?:\w+ing|with)\b|"
     r"\b(?:drop|ditch|scrap|lose|exclud(?:e|ing)|omit|ban|spare me|hold|leav(?:e|ing) out|"
-    r"cut(?:ting)? out|keep out|loathes?|despises?|detests?|allergic to)\b"
+    r"cut(?:ting)? out|keep out|rul(?:e|es|ing) out|leave off|(?:steer|stay|keep) (?:well )?(?:clear of|away from)|"
+    r"loathes?|despises?|detests?|allergic to)\b"
 )
-NEGATION = re.compile(rf"(?:{_DENIES})[\s-]*(?:[\w'’-]+\s+){{0,3}}$|\bnon[- ]$")
+_NOT_A_START = r"(?!(?:what|show|give|recommend|suggest|find|i|i'd)\b)"
+"""A denial ends where the wish begins: "besides Heat, what"."""
+_SUCH = (
+    r"(?:any(?:thing|one)|films?|movies?|stuff|ones|things|titles) (?:(?:that|which) (?:is|are|has|have) "
+    r")?(?:by|with|from|of|in)"
+)
+"""What may stand between a denial and the words that name what is denied: "skip anything with"."""
+NEGATION = re.compile(rf"(?:{_DENIES})[\s-]*(?:{_SUCH}\s+)?(?:{_NOT_A_START}[\w'’-]+\s+){{0,3}}$|\bnon[- ]$")
 _NO_DENIAL = re.compile(
     r"\b(?:don|doesn|wouldn|won|do|does|would|will)(?:'?t| not) (?:really )?(?:mind|care|know|matter)\b|"
     r"\bcan(?:'?t|not) (?:get enough(?: of)?|wait|go wrong|decide|choose)\b|"
@@ -42,14 +55,23 @@ _NO_DENIAL = re.compile(
     r"\b(?:never|(?:haven|hasn|didn|hadn)'?t)(?: \w+)? (?:seen|saw|see|watched|watch|heard|tried|try|been|fails?)\b|"
     r"\bnever (?:get|gets|got) (?:tired|bored|old)(?: of)?\b|\b(?:don|can|won|couldn)'?t you\b|"
     r"\b(?:isn|aren)'?t there\b|\bwhy not\b|\bif not\b|\bor not\b|\b(?:long|good|old|scary|funny|big) enough\b|"
-    r"\bhold (?:on|up)\b"
+    r"\bhold (?:on|up)\b|\bno(?:body| one) (?:talks?|knows?|has|ever|gets?|remembers?|watche[sd]|told)\b"
 )
 """What holds a word of denial and denies nothing: "I don't mind", "can't get enough of", "isn't there"."""
 _DENIED_AFTER = re.compile(
-    r"[- ]free\b(?! to)|(?:\s+(?:movies?|films?|ones?|stuff|flicks?))?\s+(?:(?:is|are) (?:not |out\b)|"
-    r"(?:is|are|do|does)n'?t (?:for|my|an?|our|do it|work|appeal|interest)\b|need not\b|excluded\b|aside\b|"
+    r"[- ]free\b(?! to)|\s+(?:no|nope|nah)\W*(?:$|[.,;!])|(?:\s+(?:movies?|films?|ones?|stuff|flicks?))?\s+"
+    r"(?:(?:is|are) (?:not |out\b|(?:strictly |completely |so |way |just |too )*(?:off[- ](?:the (?:table|menu|"
+    r"list)|limits)|"
+    r"banned|barred|forbidden|excluded|taboo|overrated|boring|dull|awful|terrible|unbearable|a no\b))|"
+    r"(?:is|are|do|does)n'?t (?:for|my|an?|our|do it|work|appeal|interest|allowed|welcome|wanted|in|involved|part|"
+    r"star\w*|"
+    r"appear\w*|act\w*|direct\w*|feature\w*|the (?:lead|star|director|writer|hero))\b|need not\b|excluded\b|aside\b|"
     r"bores? (?:me|us)|not (?:wanted|allowed|for (?:me|us)))"
 )
+_ALL_BUT = re.compile(r"\b(?:any|every)(?:thing|one|body|where)? (?:[\w-]+ )?but$")
+_SO_IS = re.compile(r"\s*(?:films?|movies?|ones?|stuff)?,? (?:too|as well|likewise|either)\b")
+"""After the next of a list said in a sentence of its own: "war films are out, westerns too"."""
+_OPENS_ANEW = re.compile(r"[.;!?]|\b(?:but|want|like|love|prefer|instead|give|show|just|only)\b")
 _OUT_AFTER = re.compile(r"\s+out\b(?! (?:of|in|on|for)\b)")
 _KEEP_BEFORE = re.compile(r"\b(?:leave|keep|cut|count|rule|leaving|keeping)\s+(?:the\s+|any\s+|all\s+)*$")
 
@@ -88,7 +110,11 @@ class Message:
 
     def clause_before(self, position: int) -> str:
         """The text of the same clause before ``position``, lower case."""
-        ends = [match.end() for match in _CLAUSE_END.finditer(self.low, 0, position)]
+        ends = [
+            match.end()
+            for match in _CLAUSE_END.finditer(self.low, 0, position)
+            if match[0] != "but" or _ALL_BUT.search(self.low, 0, match.end()) is None
+        ]
         return self.low[ends[-1] if ends else 0 : position]
 
     def inherits_denial(self, previous_end: int, start: int, end: int) -> bool:
@@ -97,6 +123,8 @@ class Message:
         After "or" it always is; after a comma only when the list goes on, so that in "no horror, comedy please" the
         comedy is a wish.
         """
+        if _SO_IS.match(self.low, end) and not _OPENS_ANEW.search(self.low[previous_end:start]):
+            return True
         gap = _LIST_GAP.fullmatch(self.low[previous_end:start])
         return gap is not None and (gap[1] != "," or _LIST_GOES_ON.match(self.low, end) is not None)
 

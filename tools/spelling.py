@@ -21,6 +21,11 @@ from rapidfuzz.distance import OSA
 LEAST_LETTERS = 3
 """Shorter words are left alone."""
 _WORD = re.compile(r"\bw/(?:o\b|(?=\s))|[^\W\d_]+(?:['’][^\W\d_]+)*")
+_THEN = re.compile(
+    r"(?:(?<=er )|(?<=more )|(?<=less )|(?<=rather )|(?<=worse ))then(?= (?!please|pls|plz|i'd|ok\b|maybe)\w)",
+    re.IGNORECASE,
+)
+"""After a comparative: "not longer then 100 minutes"."""
 
 
 @dataclass(slots=True)
@@ -36,6 +41,7 @@ class Spelling:
     def correct(self, text: str) -> str:
         """``text`` with misspelt words replaced; the same object when there is nothing to correct."""
         known = self._vocabulary()
+        text = _THEN.sub("than", text)
         out: list[str] = []
         last = 0
         for match in _WORD.finditer(text):
@@ -75,7 +81,7 @@ class Spelling:
                 words = {*REQUEST_WORDS, *(w for phrase in (*CATEGORY_WORDS, *DEMONYMS) for w in phrase.split())}
                 if spec := schema.by_role(Role.CATEGORY):
                     own = {w for value in self.catalogue.tags(spec.name).vocabulary for w in fold(value).split()}
-                    words |= own | {f"{w}s" for w in own}
+                    words |= own | {f"{w}s" for w in own if len(w) >= LEAST_LETTERS}
                 targets: dict[str, list[str]] = defaultdict(list)
                 for word in sorted(w for w in words if len(w) >= LEAST_LETTERS and w.isalpha()):
                     targets[word[0]].append(word)

@@ -10,7 +10,7 @@ from convrec.core.text import fold
 from convrec.tools.acts import MORE, NO_FIRST, REJECTS, Act, classify
 from convrec.tools.asides import find_asides
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.follow_ups import adds, continues, goes_on_from
+from convrec.tools.follow_ups import adds, continues, goes_on_from, lifted_slots
 from convrec.tools.lexicon import SMALL_NUMBERS
 from convrec.tools.linking import Linker
 from convrec.tools.linking_people import PersonLink
@@ -68,6 +68,8 @@ class Understanding:
     """How many items are wanted: "just one", "3 comedies"; None when not said."""
     dropped: tuple[Condition, ...] = ()
     """What is taken back: "never mind the western"."""
+    lifted: tuple[str, ...] = ()
+    """Slots on which the running request sets no condition any more: "forget the year limit"."""
     query: str = ""
     """What is left of the wish once names and conditions are taken out; for semantic search."""
 
@@ -137,11 +139,12 @@ class Understander:
         person_of, person_unknown = self.people.by_way_of(message, links, pointed.pointers)
         references = tuple(m.row for m in mentions if m.polarity in ("liked", "like")) or focus.references
         context = self._year_context(references or focus.slate or (() if focus.last is None else (focus.last,)))
+        lifted, rest = lifted_slots(rest, self.catalogue.schema) if focus.slate or focus.started else ((), rest)
         taken_back, rest = _taken_back(rest)
         dropped = self.reader.read(taken_back, context) if taken_back is not None else []
         conditions = self.reader.read(rest, context)
         conditions += self.people.conditions(message, links.people)
-        if (same := self.people.same(masked, focus)) is not None:
+        if (same := self.people.same(masked, focus, [m.row for m in mentions])) is not None:
             conditions.append(same)
         query = read_query(rest.masked([m.span() for m in _STANDING.finditer(rest.low)]), conditions, self._nouns)
         if _about_something_else(masked.low, conditions, self._nouns):
@@ -150,7 +153,7 @@ class Understander:
             _with_it(message, links, pointed.spans),
             self.catalogue.schema,
             target=bool(mentions or links.unknown or pointed.unclear),
-            takes_back=bool(dropped),
+            takes_back=bool(dropped or lifted),
             opinion=any(m.polarity in ("liked", "disliked", "seen") for m in mentions),
             conditions=bool(conditions),
             kinds=bool(links.people) or any(c.slot in self._category_fields() for c in conditions),
@@ -178,12 +181,14 @@ class Understander:
             asked_fields=asked,
             person_of=person_of,
             person_of_unknown=person_unknown,
-            continues=(bool(dropped) and not conditions)
+            continues=bool(lifted)
+            or (bool(dropped) and not conditions)
             or (rejects and goes_on_from(masked.low))
             or continues(masked, mentions, conditions, person_of is not None, query, self._category_fields()),
             adds=self._category_fields() if adds(masked.low) else (),
             rejects=rejects,
             dropped=tuple(dropped),
+            lifted=lifted,
             count=_count(masked.low, self._countable),
             wants_more=MORE.search(masked.low) is not None,
             reference_unclear=pointed.unclear,
