@@ -21,7 +21,6 @@ from convrec.agent.events import (
     Finished,
     Planned,
     Recalled,
-    Understood,
 )
 from convrec.agent.executor import Executor, Toolbox
 from convrec.agent.llm.base import LLM
@@ -39,7 +38,7 @@ from convrec.agent.rerank_scores import RerankConfig
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
 from convrec.agent.superseding import rivals
-from convrec.agent.turn_state import Turn, result_of, timed
+from convrec.agent.turn_state import Turn, result_of, timed, understood_of
 from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
@@ -130,7 +129,7 @@ class Agent:
         reading = self.understander.read(text, focus)
         reading = self.answerer.asker.answered(reading, session, lambda said: self.understander.read(said, focus))
         understood = time.perf_counter()
-        yield self._understood(reading)
+        yield understood_of(reading, self.catalogue)
         if reading.rejects:
             add_new(session.rejected, session.slate)
 
@@ -177,11 +176,6 @@ class Agent:
         if self.observer is not None:
             self.observer(turn)
         yield Finished(result_of(turn, self.info))
-
-    def _understood(self, reading: Understanding) -> Understood:
-        links = [self.catalogue.item(m.row).label for m in reading.mentions] + [p.name for p in reading.people]
-        notes = [f"not in the catalogue: {u.said}" for u in reading.unknown]
-        return Understood(tuple(dict.fromkeys(links)), tuple(c.label for c in reading.conditions), tuple(notes))
 
     def _plan(self, turn: Turn, reranks: bool, recalled: Recollection) -> Iterator[Event]:
         """Rules plan what they are sure of; the rest is one LLM call, merged. The LLM never blocks the turn."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from convrec.agent.api import AgentInfo
 from convrec.agent.budget import Budget
-from convrec.agent.events import Fallback, Question, RecommendedItem, ToolRan, TurnResult
+from convrec.agent.events import Fallback, Question, RecommendedItem, ToolRan, TurnResult, Understood
 from convrec.agent.llm.base import Completion, Meter
 from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
@@ -16,6 +16,7 @@ from convrec.agent.session import Session
 from convrec.core.items import EMPTY_ROWS, RowArray
 from convrec.core.text import clean
 from convrec.memory.records import Preference
+from convrec.tools.catalogue import Catalogue
 from convrec.tools.understand import Understanding
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,13 @@ class timed:
     def __exit__(self, *_: object) -> None:
         spent = time.perf_counter() - self._start
         self.turn.timings[self.stage] = self.turn.timings.get(self.stage, 0.0) + spent
+
+
+def understood_of(reading: Understanding, catalogue: Catalogue) -> Understood:
+    """What was read, in words."""
+    links = [catalogue.item(m.row).label for m in reading.mentions] + [p.name for p in reading.people]
+    notes = [f"not in the catalogue: {u.said}" for u in reading.unknown]
+    return Understood(tuple(dict.fromkeys(links)), tuple(c.label for c in reading.conditions), tuple(notes))
 
 
 def result_of(turn: Turn, info: AgentInfo) -> TurnResult:
