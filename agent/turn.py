@@ -49,7 +49,7 @@ from convrec.memory.situations import said_facets
 from convrec.memory.store import checked_id, checked_user
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.references import Focus
-from convrec.tools.understand import Understander, Understanding
+from convrec.tools.understand import Understander
 
 logger = logging.getLogger(__name__)
 WAIT_S = 120.0
