@@ -51,6 +51,8 @@ _NO_TASTE = frozenset(
 _EMPTY = frozenset(
     "good great nice best better such these those all any your that this old new other same kind sort bad more".split()  # noqa: SIM905
 )
+_COURTESY = re.compile(r"^\W*(?:always|never) an? \w+\W*$")
+""" "Always a pleasure", "never a problem"."""
 _RULE_WORDS = frozenset(
     "always never ever only nothing anything something everything from now on general rule generally usually normally "  # noqa: SIM905
     "want watch show give recommend suggest prefer love like hate without avoid skip don dont won wont except".split()
@@ -63,6 +65,8 @@ def free_taste(clause: Clause) -> tuple[str, Polarity] | None:
     if clause.sign and (what := _liked(clause)):
         return what, sign
     if not clause.standing:
+        return None
+    if _COURTESY.match(clause.body):
         return None
     words = [w for w in clause.body.split() if fold(w) and fold(w) not in FUNCTION_WORDS | _RULE_WORDS | _EMPTY]
     if not words or len(words) > MAX_FREE_WORDS:

@@ -13,7 +13,8 @@ ADVERB = (
 LIKING = re.compile(
     rf"{FIRST}{ADVERB}\s+(?:love|like|adore|enjoy|prefer|favou?r|dig|appreciate)\b|"
     rf"{FIRST}{ADVERB}\s+(?:come|grown|started|begun|begin|learnt|learned) to (?:love|like|adore|enjoy|appreciate)\b|"
-    rf"{FIRST}{ADVERB}\s+(?:back )?(?:into|fond of|keen on|crazy about|mad about|a sucker for|partial to|big on)\b|"
+    rf"{FIRST}{ADVERB}\s+(?:back )?(?:into|obsessed with|fond of|keen on|crazy about|mad about|"
+    rf"a sucker for|partial to|big on)\b|"
     rf"{FIRST}{ADVERB}\s+(?:got )?(?:a |an )?(?:real |huge |big |great )?(?:soft spot|weakness|passion) for\b|"
     rf"{FIRST}{ADVERB}\s+(?:live for|tend to (?:like|love|enjoy|prefer))\b|"
     rf"{FIRST}{ADVERB}\s+(?:a |an )?(?:(?:big|huge|great|real|massive|lifelong|die-?hard)\s+)?"
@@ -24,9 +25,11 @@ LIKING = re.compile(
 )
 DISLIKING = re.compile(
     rf"{FIRST}{ADVERB}\s+(?:(?:tend|try) to )?(?:hate|dislike|despise|detest|loathe|avoid)\b|"
-    r"\b(?:i|we)\s+(?:really\s+|just\s+)?(?:can'?t|cannot|can not|couldn'?t)\s+(?:really\s+)?(?:stand|bear|stomach|"
+    r"\b(?:i|we)\s+(?:really\s+|just\s+|simply\s+|absolutely\s+)?(?:can'?t|cannot|can not|"
+    r"couldn'?t)\s+(?:really\s+)?(?:stand|bear|stomach|"
     r"take)\b|"
-    r"\b(?:i|we)\s+(?:really\s+)?(?:don'?t|do not|didn'?t|did not)\s+(?:really\s+|much\s+|even\s+|ever\s+|"
+    r"\b(?:i|we)\s+(?:really\s+|just\s+|simply\s+)?(?:don'?t|do not|didn'?t|did not)\s+(?:really\s+|"
+    r"much\s+|even\s+|ever\s+|"
     r"think i )?(?:like|enjoy|love|care for)\b|"
     r"\b(?:i'?m|we'?re|i am|we are)\s+(?:really\s+)?not\s+(?:really\s+|that\s+|so\s+|much of\s+)?(?:into|fond of|"
     r"keen on|an? (?:big |huge )?fan of|fans of|crazy about)\b|"
@@ -62,7 +65,8 @@ EXPERIENCE = re.compile(
 RESTRICTS = re.compile(r"\b(?:only|no|nothing|none|don'?t|not|just|avoid|skip|prefer|want|love|like|hate)\b")
 TODAY = re.compile(
     r"\b(?:tonight|today|right now|at the moment|this (?:time|evening|morning|afternoon|weekend|once)|for once|"
-    r"tomorrow|for a change|currently)\b"
+    r"tomorrow|for a change|currently|for this (?:flight|trip|drive|ride|train|journey|session|party|date|one|round)|"
+    r"(?:i|we)(?:'ve| have)?(?: only| just)? got (?:[\w-]+ ){1,2}(?:hours?|minutes?|mins))\b"
 )
 NOW = re.compile(r"\b(?<!from )now\b")
 """This time only in "a comedy now"; in "I hate musicals now" a change of mind, which lasts."""

@@ -60,7 +60,7 @@ SAYS = (
     r"answers|answered|types?|typed|declares?|declared)"
 )
 REPORTED = re.compile(
-    rf"\b{SAYS}\b(?:\s+\w+){{0,3}}\s*[:,]?\s*(?:that\s+)?(?=\W*\b(?:i|we)\b)|\b(?:was|were) told\b|"
+    rf"\b{SAYS}\b(?:\s+\w+){{0,3}}\s*[:,]?\s*(?:that\s+)?(?=\W*\b(?:i|we|my|our)\b)|\b(?:was|were) told\b|"
     rf"\baccording to\b|\bdreamt?\b|\bdreamed\b|(?<!\bi )(?<!\bwe )\b(?:{SAYS}|reads?)\s*:"
 )
 QUOTING = re.compile(
@@ -70,7 +70,7 @@ QUOTING = re.compile(
 ROLE = re.compile(
     r"\brole-?play\w*|\bin (?:this|the|that|my|our) (?:game|play|story|role|scene|sketch|campaign)\b|\bmy character\b|"
     r"\bi(?:'m| am)? play(?:ing)? (?:a|an|the)\b|\b(?:speaking|talking|answering) as (?!an?\b|the\b)|"
-    r"\b(?:act|answer) (?:like|as)\b|\bin character\b"
+    r"\b(?:act|answer) (?:like|as)\b|\bin character\b|\bin (?:this|the|my) (?:scenario|skit|exercise)\b"
 )
 DENIED = re.compile(
     r"\b(?:not (?:that|saying|as if|because|like|to say)|never said|didn'?t say|don'?t mean)\b"
@@ -80,7 +80,9 @@ SELF_REPORT = re.compile(r"\bi (?:said|say|told you|think|thought)\b")
 SUPPOSED = re.compile(
     r"\b(?:if (?:only )?i (?:lik|lov|hat|enjoy|ador|dislik|prefer|were|was|had|didn'?t)|if (?:someone|somebody|he|"
     r"she|they)|what if|suppos\w+|imagin\w+|pretend\w*|hypothetical\w*|let'?s say|"
-    r"say i |for (?:the sake of (?:the )?argument|argument'?s sake)|assum\w+|i wish|"
+    r"say i |"
+    r"\bwere (?:it|i|we|he|she|they)\b|\bprovided (?:that )?(?:i|we)\b|"
+    r"for (?:the sake of (?:the )?argument|argument'?s sake)|assum\w+|i wish|"
     r"would(?:n'?t)? (?:i|we|never|probably|rather like|mind)|"
     r"i'?d (?:probably|maybe|perhaps|never)|"
     r"(?:might|may|could|should|would)(?:n'?t)? (?:\w+ )?(?:like|love|hate|enjoy|mind|say|dislike)|if only)"
@@ -90,7 +92,8 @@ UNSURE = re.compile(
     r"\b(?:maybe|perhaps|possibly)\s+(?:i|we)\b|\beither (?:i|we)\b"
 )
 PAST = re.compile(
-    r"\bused to\b|\b(?:when i was|as a (?:kid|child|teenager|student|boy|girl)|back then|in my youth|years ago|"
+    r"\bused to\b|\b(?:i|we) would (?:always|usually|often|mostly)\b|"
+    r"\b(?:when i was|as a (?:kid|child|teenager|student|boy|girl)|back then|in my youth|years ago|"
     r"once upon|at school i|there was a time|time was|at one time|in those days|in the past|growing up|my younger self|"
     r"in my (?:teens|twenties|thirties|childhood))\b"
 )
@@ -98,13 +101,27 @@ JOKE = re.compile(
     r"\b(?:just |only |i'?m )?(?:kidding|joking)\b|\bjk\b|/s\b|\bsarcasm\b|\byeah,? right\b|\boh,? sure\b|"
     r"^\W*sure, |\bas if\b|\bpigs (?:can )?fly\b|"
     r"\bnot!\s*$|,\s*not\W*$|\bbeing bored by\b|\bhaha,? (?:not|no|just)\b|\bteasing\b|\bpulling your leg\b|"
-    r"\bsaid (?:nobody|no one)\b|\bbecause\b[^?]*,\s*right\?\s*$|\bcan'?t you tell\b|\bsarcas\w+"
+    r"\bsaid (?:nobody|no one)\b|\bbecause\b[^?]*,\s*right\?\s*$|\bcan'?t you tell\b|\bsarcas\w+|"
+    r"\b(?:lol|lmao|rofl|haha\w*|hehe)\b|[🙄😂🤣😜😉]|\s:p\b|;\)|\bjoke'?s on\b|,\s*said (?:my|the|no)\b|"
+    r"^\W*(?:oh|wow|ugh|yay|ah)\W+(?:great|joy|good|goody|wonderful|fantastic|perfect|lovely|brilliant|super|fun)\b"
 )
 ASKS = re.compile(
-    r"^\W*(?:and |so |but |well,? )*(?:do|does|did|is|are|am|was|can|could|would|should|will|have|has|what|which|"
+    r"^\W*(?:and |so |but |well,? )*(?:(?:is|are|was|were|does|did|have|has|would|could|should)n'?t|do|does|did|is|are|"
+    r"am|"
+    r"was|can|could|would|should|will|have|has|what|which|"
     r"who|whose|how|why|where|when (?:do|did|is|was)|any|what about)\b"
 )
 QUOTED = re.compile(r"[\"“«][^\"”»]*[\"”»]|(?<!\w)'[^']{6,}'(?!\w)")
+
+TRIAL = re.compile(
+    r"^\W*(?:test|testing)\b|\btrying out\b|\bdebug\w*|\b(?:just )?(?:checking|testing) (?:if|whether|you)\b"
+)
+NAME_IT = re.compile(
+    r"\b(?:guess|name) (?:the|that|this) (?:film|movie|title)\b|\btitle please\b|\b(?:what'?s|what is|what was) "
+    r"(?:it|that (?:film|movie)|the (?:film|movie|title)) called\b|\b(?:which|what) (?:film|movie|one) (?:is|was) "
+    r"(?:it|that|this)\b|^\W*(?:the |my )?(?:plot|story|premise|pitch|synopsis|idea)\s*:"
+)
+"""A plot told in the first person, whose film is looked for."""
 
 
 WOULD_NEVER = re.compile(
@@ -115,7 +132,8 @@ WOULD_NEVER = re.compile(
 
 def whole(low: str) -> str:
     """Why nothing of a lower-case message is the user's own; "" when some of it may be."""
-    for why, pattern in (("a joke", JOKE), ("a role", ROLE), ("somebody else's words", QUOTING)):
+    for why, pattern in (("a joke", JOKE), ("a role", ROLE), ("somebody else's words", QUOTING), ("a test", TRIAL),
+                         ("a plot", NAME_IT)):  # fmt: skip
         if pattern.search(low):
             return why
     return ""

@@ -26,6 +26,7 @@ from convrec.memory.clause_cues import (
     strength,
 )
 from convrec.memory.clause_guards import MY_OTHER, QUOTED, REPORTED, SELF_REPORT, refused, whole
+from convrec.memory.plain import plainly
 from convrec.memory.records import ALWAYS, Scope
 from convrec.memory.scopes import generic, read_scope, until
 
@@ -74,7 +75,9 @@ class Clause:
     @property
     def durable(self) -> bool:
         """It says something of the user that is worth keeping."""
-        return not (self.refused or self.whose or self.today) and (self.standing or self.sign != "")
+        if self.refused or self.whose or self.today or not (self.standing or self.sign):
+            return False
+        return plainly(self.body, self.sign)
 
 
 def clauses(text: str, at: datetime) -> list[Clause]:
