@@ -124,6 +124,8 @@ class TestWriting:
             "I love horror, just kidding", "do I like horror?", "if I liked horror I would say so",
             "I used to love horror",
             'he told me "I love horror"', "everybody loves horror", "I might like horror", "let's say I love horror",
+            "the director: I hate sequels", "so the hero never sleeps and always wins", "always a pleasure",
+            "trying out your memory: I hate drama",
             "the hero always kills in horror films", "no horror tonight", "a horror film please",
         ],
     )  # fmt: skip
