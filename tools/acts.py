@@ -104,7 +104,8 @@ _FOLLOW_UP = re.compile(
     r"\?\s*$|\blike\b.*\bbut\b|\bmore like\b|\bsimilar\b|\bwhat(?:'s)? next\b|\banother\b"
 )
 _BUT_IT = re.compile(
-    r"\b(?:apart from|aside from|other than|besides|except(?: for)?|excluding|(?:any|every)thing but) it\b"
+    r"\bwhat other\b|\b(?:apart from|aside from|other than|besides|except(?: for)?|excluding|(?:any|every)thing "
+    r"but) it\b"
 )
 """What is named is what is not wanted: "what is there apart from it?"."""
 _WHY = re.compile(

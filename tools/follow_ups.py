@@ -38,7 +38,8 @@ _CONTINUES = re.compile(
     r"something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
     r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
     r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|"
-    rf"{_IT_SHOULD}|(?:one|another) (?:more )?(?:thing|wish|condition|request|point)|additionally|"
+    rf"{_IT_SHOULD}|(?:must|should|has to|have to|needs? to) be|(?:one|another) (?:more )?(?:thing|wish|condition|"
+    rf"request|point)|additionally|"
     r"(?:[\w-]+ ){1,3}ones(?: only| please| instead| maybe)?\W*$|[\w -]{2,30} only\W*$|"
     r"i(?:'d| would) (?:love|like|prefer) it to|show me more|more like|i (?:always|never)|please no|can you make)\b"
 )

@@ -22,7 +22,7 @@ WELL_KNOWN = 0.9
 """A partial title ("Matrix" for "The Matrix") is only taken for an item in the top tenth by popularity."""
 
 _STRONG = (
-    rf"\b(?:{FOND}|{NOT_FOND}|lik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|"
+    rf"\b(?:{FOND}|{NOT_FOND}|lik(?:e|ed)|watch(?:ed|ing)?|rewatched|seen|saw|(?:i'?ve|have) (?:already )?done|"
     r"than|similar (?:\w+ )?to|such as|(?:when|year|where) (?:did|was|were|is)|call(?:ed)?|named|titled|mentioned|"
     r"finished|fan of|reminds? me of|"
     r"in the (?:style|vein) of|"

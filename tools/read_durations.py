@@ -18,7 +18,8 @@ _DURATION = re.compile(
     r"\b([1-4]):([0-5]\d)\b(?! ?(?:am|pm|o'?clock)\b))"
 )
 _AT_MOST_BEFORE = re.compile(
-    r"(?:\b(?:under|below|less than|shorter than|within|maximum(?: of)?|max(?: of)?|at most|up to|"
+    r"(?:\b(?:under|below|less than|shorter than|within|(?:capp?ed|limited|limit|cap|ceiling)(?: at| to| of)?|"
+    r"maximum(?: of)?|max(?: of)?|at most|up to|"
     r"(?:no|not|nothing|isn'?t|never) (?:more|longer|above|over|beyond|past) (?:than )?|not over|not above|"
     r"don'?t want anything over|only have|just have|"
     r"have(?: only| just)?|have got|i'?ve got|got)|<=?)\s*(?:about |around |roughly )?$"
@@ -31,12 +32,18 @@ _AT_LEAST_BEFORE = re.compile(
 _DENIED = (
     r"\b(?:not|nothing|no|never|none|without|avoid|skip|refuse|hate|can'?t stand|cannot stand|"
     r"(?:don|won|can|wouldn|doesn|isn|shouldn|mustn|couldn|aren)'?t|cannot)\b(?! mind)"
-    r"(?:(?!\b(?:but|just|only|rather|instead|mind|tire|tired|enough|problem)\b)[^.;:!?,]){0,45}?\b"
+    r"(?:(?!\b(?:but|just|only|and|rather|instead|mind|tire|tired|enough|problem)\b)[^.;:!?,]){0,45}?\b"
 )
 """A denial that reaches over a few words of the same clause: "I never watch anything over"."""
 _DENIED_LONGER = re.compile(
     _DENIED + r"(?:over|above|more than|longer than|beyond|past|exceeding|exceeds?)\s*(?:about |around )?$"
 )
+_OBJECTS_LONGER = re.compile(
+    r"\b(?:if|when|once) (?:it|they|that|a (?:film|movie))(?:'s|'re| is| are| runs?| gets?| goes)? (?:longer than|"
+    r"over|past|above|"
+    r"more than)\s*$"
+)
+"""What makes somebody leave: "he walks out if it's longer than"."""
 _DENIED_SHORTER = re.compile(_DENIED + r"(?:under|below|less than|shorter than)\s*(?:about |around )?$")
 _MUST_FIT = re.compile(
     r"\b(?:fits?|squeeze|finish(?:ed)?|done|time for|time (?:until|till|before)|to kill|to spare|to fill|free|"
@@ -76,7 +83,12 @@ def read_durations(message: Message, field: str, context: YearContext) -> list[C
                 continue
         if denied_shorter:
             out.append(_duration(field, minutes, None, m[0]))
-        elif denied_longer or _AT_MOST_BEFORE.search(before) or _AT_MOST_AFTER.match(after):
+        elif (
+            denied_longer
+            or _OBJECTS_LONGER.search(before)
+            or _AT_MOST_BEFORE.search(before)
+            or _AT_MOST_AFTER.match(after)
+        ):
             strict = bool(_STRICT_BELOW.search(before)) and not denied_longer
             out.append(_duration(field, None, minutes - 1 if strict else minutes, m[0], strict))
         elif "+" in m[0] and message.negated(m.start()):  # "can't sit through 2+ hours"

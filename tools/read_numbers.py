@@ -35,6 +35,10 @@ class YearContext:
 
 
 _SHORT_SPAN = re.compile(r"(?<![\w'])'(\d\d)\s*(?:-|–|to|until|through|and)\s*'?(\d\d)\b(?! ?(?:min|hour|%|s\b))")
+_SHORT_YEAR = re.compile(
+    r"\b(from|in|of|before|after|since|until|till|up to|by|no later than|(?<=older )than)\s+'(\d\d)\b(?!\s*(?:-|–|"
+    r"to|and) ?'?\d)"
+)
 _SHORT_ON = re.compile(r"(?<![\w.,$])'?([2-9]\d) (?:on(?:wards?)?|and (?:later|newer|onwards?)|or (?:later|newer))\b")
 """Years of two digits: "'61 to '69", "95 onwards"."""
 _WARS = re.compile(
@@ -136,6 +140,16 @@ def read_years(message: Message, field: str, context: YearContext) -> list[Condi
             add(m.start(), m.end(), year, year, message.negated(m.start()))
     for m in _SHORT_SPAN.finditer(low):
         add(m.start(), m.end(), _full(m[1]), _full(m[2]), message.negated(m.start()))
+    for m in _SHORT_YEAR.finditer(low):
+        year, word = _full(m[2]), m[1]
+        if word in ("before", "than"):
+            add(m.start(), m.end(), None, year - 1)
+        elif word == "after":
+            add(m.start(), m.end(), year + 1, None)
+        elif word in ("from", "in", "of"):
+            add(m.start(), m.end(), year, year)
+        else:
+            add(m.start(), m.end(), *((year, None) if word == "since" else (None, year)))
     for m in _SHORT_ON.finditer(low):
         add(m.start(), m.end(), _full(m[1]), None)
     for m in _WARS.finditer(low):

@@ -21,7 +21,7 @@ _SETTING = re.compile(
 
 _OF_PLACE = re.compile(
     r"\b(?:from|made in|by|in|outside(?: of)?|(?:from|made) any(?:where| country| place) (?:but|except)|apart from|"
-    r"other than|"
+    r"other than|aside from|besides|bar|"
     r"except)\s+(?:the\s+)?$"
 )
 _FOREIGN = re.compile(

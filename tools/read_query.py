@@ -17,7 +17,8 @@ from convrec.tools.predicates import Condition
 from convrec.tools.spans import Message, Token
 
 _DENIES = re.compile(
-    r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|aren'?t|hate|avoid|minus|except|skip|can'?t stand|"
+    r"\b(?:no|not|nothing|without|never|don'?t|doesn'?t|isn'?t|aren'?t|hate|avoid|minus|except|excluding|sans|skip|"
+    r"can'?t stand|"
     r"neither)\b"
 )
 _DENIED = re.compile(

@@ -14,7 +14,8 @@ from convrec.tools.spans import Message
 GOOD_SCORE = 80
 """What "highly rated" means on a 0-100 quality field."""
 _CERTIFICATE = re.compile(
-    r"\b(?i:(?:rated|rating|certificate)\s+(NC-?17|PG-?13|PG|G|R))\b|\b(NC-?17|PG-?13|PG|[Rr])(?=[- ]rated\b)|"
+    r"\b(?i:(?:rated|rating|certificate)\s+(?:any(?:thing)? but\s+)?(NC-?17|PG-?13|PG|G|R))\b|\b(NC-?17|PG-?13|PG|"
+    r"[Rr])(?=[- ]rated\b)|"
     r"\b((?i:PG-?13|NC-?17|PG))\b|(?<=\bpg or )(g)\b|(?<=\bPG or )(G)\b|(?<=\bpg, )(g)\b|\b((?i:g))(?= (?:or|"
     r"and) (?i:pg)\b)"
 )
@@ -87,7 +88,7 @@ class RatingReader:
             if _OR_LOWER.match(message.low[m.end() :]) or up_to:
                 milder = spec.ordered[: rank + 1]
                 out.append(Condition(Test(spec.name, Op.ANY, milder), f"rated {value} or milder", spec.name, said=m[0]))
-            elif message.negated(m.start()):
+            elif message.negated(m.start()) or " but " in m[0]:
                 stricter = spec.ordered[rank:]
                 label = f"not rated {' or '.join(stricter)}"
                 out.append(

@@ -131,7 +131,7 @@ _BEFORE: tuple[tuple[re.Pattern[str], Polarity], ...] = (
         "like",
     ),
     (re.compile(rf"\b{FOND}(?!\w)"), "liked"),
-    (re.compile(r"\b(?:seen|watched|saw|rewatched|finished)\b"), "seen"),
+    (re.compile(r"\b(?:seen|watched|saw|rewatched|finished|(?:i'?ve|have) (?:already )?done)\b"), "seen"),
     (re.compile(rf"\b{NOT_FOND}\b"), "disliked"),
 )
 _VERDICT = r"^[^.;!?,]{0,12}\b(?:was|is|were|are|looked|felt|turned out|'s) (?!\w+ (?:to|for|about)\b)"

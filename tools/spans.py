@@ -11,7 +11,8 @@ from convrec.core.text import fold
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 _CLAUSE_END = re.compile(
     r"(?<!\b\w)\.|[;:!?,\n]|\bbut\b|\bjust\b|\bonly\b|\brather\b(?! than)|\bpreferably\b|"
-    r"\band (?=(?:came|comes|made|released|from|before|after|under|over|shorter|longer)\b)"
+    r"\bso (?=(?:an?|give|show|maybe|something|find|let'?s|how|i want|i'd)\b)|\band (?=(?:came|comes|made|released|"
+    r"from|before|after|under|over|shorter|longer)\b)"
 )
 _HEDGE = (
     r"(?:maybe|perhaps|preferably|ideally|(?<!you )possibly|bonus points?|if possible|would be (?:nice|great|a plus)|"
@@ -24,7 +25,8 @@ _LIST_GAP = re.compile(
 )
 _LIST_GOES_ON = re.compile(r"\s*(?:films?|movies?|ones?)?\s*(?:,|/|n?or\b)")
 _DENIES = (
-    r"\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bzero\b|\bno(?:body| one)\b|\bwithout\b|\bapart from\b|\boutside(?: of)?\b|"
+    r"\bno\b|\bnot\b|\bnothing\b|\bnone\b|\bzero\b|\bsans\b|\bthan (?:to )?(?:watch|see|sit through)\b|\bno(?:body| "
+    r"one)\b|\bwithout\b|\bapart from\b|\boutside(?: of)?\b|"
     r"\baside from\b|\bbar(?:ring)?\b|\bsave for\b|\bbesides\b(?!,)|\brefus(?:e|es|ing)(?: to (?:watch|see|sit "
     r"through))?\b|"
     r"\bexcept(?:ing)?(?: for)?\b|\bavoid(?:ing)?\b|"
@@ -62,17 +64,19 @@ _DENIED_AFTER = re.compile(
     r"[- ]free\b(?! to)|\s+(?:no|nope|nah)\W*(?:$|[.,;!])|(?:\s+(?:movies?|films?|ones?|stuff|flicks?))?\s+"
     r"(?:(?:is|are) (?:not |out\b|(?:strictly |completely |so |way |just |too )*(?:off[- ](?:the (?:table|menu|"
     r"list)|limits)|"
-    r"banned|barred|forbidden|excluded|taboo|overrated|boring|dull|awful|terrible|unbearable|a no\b))|"
+    r"banned|barred|forbidden|excluded|taboo|overrated|boring|dull|awful|terrible|unbearable|an? (?:\w+ )?(?:no|"
+    r"no[- ]go|deal ?breaker)\b))|"
+    r"(?:(?:do|does|will|need)(?:n'?t| not) (?:count|apply|(?:show|turn|pop) up)|"
     r"(?:is|are|do|does)n'?t (?:for|my|an?|our|do it|work|appeal|interest|allowed|welcome|wanted|in|involved|part|"
     r"star\w*|"
-    r"appear\w*|act\w*|direct\w*|feature\w*|the (?:lead|star|director|writer|hero))\b|need not\b|excluded\b|aside\b|"
+    r"appear\w*|act\w*|direct\w*|feature\w*|the (?:lead|star|director|writer|hero)))\b|need not\b|excluded\b|aside\b|"
     r"bores? (?:me|us)|not (?:wanted|allowed|for (?:me|us)))"
 )
 _ALL_BUT = re.compile(r"\b(?:any|every)(?:thing|one|body|where)? (?:[\w-]+ )?but$")
 _SO_IS = re.compile(r"\s*(?:films?|movies?|ones?|stuff)?,? (?:too|as well|likewise|either)\b")
 """After the next of a list said in a sentence of its own: "war films are out, westerns too"."""
 _OPENS_ANEW = re.compile(r"[.;!?]|\b(?:but|want|like|love|prefer|instead|give|show|just|only)\b")
-_OUT_AFTER = re.compile(r"\s+out\b(?! (?:of|in|on|for)\b)")
+_OUT_AFTER = re.compile(r"\s+(?:out\b(?! (?:in|on|for)\b)(?! of (?!it\b|this\b|that\b))|away\b)")
 _KEEP_BEFORE = re.compile(r"\b(?:leave|keep|cut|count|rule|leaving|keeping)\s+(?:the\s+|any\s+|all\s+)*$")
 
 
