@@ -21,7 +21,7 @@ _ASIDE = (
     r"(?:i|we) (?:think|guess|must (?:say|admit)|should (?:say|add)|have to (?:say|admit)|said|told you|admit|confess)|"
     r"now|also|still|too|again|because|since|as|though|although|that|then|there|even|secretly|deep down|apparently not|"
     r"these days|nowadays|lately|recently|over the years|for years|in recent years|really|just|usual|sadly|luckily|"
-    r"more and more|as for|for me|for us|when it comes to)\b)*"
+    r"more and more|as for|for me|for us|when it comes to|nights?|evenings?|screenings?|sessions?)\b)*"
 )
 """What may come before the statement and takes nothing from it. No alternative is made of others, so that it is read
 in linear time."""
