@@ -10,7 +10,7 @@ from convrec.agent.turn import Agent
 from convrec.core.embedding import Embedder, HashingEmbedder
 from convrec.core.errors import CatalogueError, ModelError
 from convrec.core.pull import path as model_path
-from convrec.core.settings import Settings
+from convrec.core.settings import Settings, TurnSettings
 from convrec.memory.embedders import NAME as EMBEDDER
 from convrec.memory.embedders import MiniLMEmbedder
 from convrec.memory.preferences import PreferenceMemory
@@ -98,10 +98,18 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
         preferences=preferences,
         sessions=sessions or open_sessions(settings),
         toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index, rank_pack=settings.rank_pack),
-        settings=settings.turn,
+        settings=turn_settings(settings.turn, resolved.tier),
         llm=resolved.llm,
         llm_remembers=settings.memory.llm == "extract",
     )
+
+
+def turn_settings(turn: TurnSettings, tier: str) -> TurnSettings:
+    """How turns go with a model of that tier. The embedded one reranks only when it is told to: it takes up to ten
+    seconds, and nothing that was measured speaks for it (docs/reranking.md)."""
+    if tier == "embedded" and "rerank_top" not in turn.model_fields_set:
+        return turn.model_copy(update={"rerank_top": 0})
+    return turn
 
 
 def open_index_of(catalogue: Catalogue, embedder: Embedder) -> ItemIndex | None:

@@ -69,7 +69,9 @@ class TurnSettings(Section):
     """How one turn goes."""
 
     slate_size: int = Field(5, ge=1, le=20, description="items recommended per turn")
-    rerank_top: int = Field(6, ge=0, le=50, description="candidates the LLM reranks; 0: never")
+    rerank_top: int = Field(
+        6, ge=0, le=50, description="candidates the LLM reranks; 0: never, as with the embedded model unless set"
+    )
     rerank_strategy: Literal["rerank", "select", "expand"] = Field(
         "rerank", description="reorder the head; choose from it, then reorder; or add the model's own titles first"
     )

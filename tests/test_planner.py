@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from convrec.agent.build import turn_settings
 from convrec.agent.demonstrations import Demonstration, DemonstrationBank, compact, good_turn, shipped
 from convrec.agent.llm.base import Message
 from convrec.agent.llm.scripted import scripted
@@ -210,3 +211,9 @@ def test_a_model_is_asked_for_what_the_rules_leave_unexplained_only() -> None:
     loose = ask(agent, "a thriller about a lonely lighthouse", session="b")
     assert (len(prompts), loose.llm["calls"]) == (1, 1)
     assert loose.planner == "llm+rules"
+
+
+def test_the_embedded_model_reranks_when_it_is_asked_to_only() -> None:
+    assert turn_settings(TurnSettings(), "embedded").rerank_top == 0
+    assert turn_settings(TurnSettings(rerank_top=6), "embedded").rerank_top == 6
+    assert turn_settings(TurnSettings(), "served").rerank_top == TurnSettings().rerank_top > 1
