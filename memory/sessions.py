@@ -6,6 +6,7 @@ import hashlib
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -44,6 +45,20 @@ CREATE TABLE IF NOT EXISTS sessions (
     PRIMARY KEY (user, session_id)
 ) WITHOUT ROWID
 """
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch a new file to a write-ahead log. SQLite does not wait for another process that does the same just now, as
+    it does with everything else: so this does."""
+    end = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 class SessionStore:
@@ -186,7 +201,7 @@ class SessionStore:
             log.info("%d conversations not touched since %s were erased", count, before.date())
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA secure_delete = ON")  # what is deleted or replaced is overwritten with zeros
         version = int(db.execute("PRAGMA user_version").fetchone()[0])

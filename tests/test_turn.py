@@ -296,6 +296,21 @@ def test_a_memory_that_cannot_be_read_is_logged_shown_and_survived(
     assert "the store is gone" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Never recommend horror films.",
+        "never show me horror",
+        "don't ever suggest any horror",
+        "Do not give me horror films",
+    ],
+)
+def test_what_shall_never_be_shown_is_denied_at_once(agent: Agent, said: str) -> None:
+    result = ask(agent, said)
+    assert result.conditions == ("not horror",)
+    assert not any("Horror" in item.fields["genres"] for item in result.items)
+
+
 # -- many users -----------------------------------------------------------------------
 
 

@@ -43,12 +43,16 @@ _DENIES = (
 )
 _NOT_A_START = r"(?!(?:what|show|give|recommend|suggest|find|i|i'd)\b)"
 """A denial ends where the wish begins: "besides Heat, what"."""
+_TELLING = r"(?:(?:ever|again|please) )*(?:show|give|recommend|suggest|find)"
+"""Right after the denial it is what is denied: "never show me horror"."""
 _SUCH = (
     r"(?:any(?:thing|one)|films?|movies?|stuff|ones|things|titles) (?:(?:that|which) (?:is|are|has|have) "
     r")?(?:by|with|from|of|in)"
 )
 """What may stand between a denial and the words that name what is denied: "skip anything with"."""
-NEGATION = re.compile(rf"(?:{_DENIES})[\s-]*(?:{_SUCH}\s+)?(?:{_NOT_A_START}[\w'’-]+\s+){{0,3}}$|\bnon[- ]$")
+NEGATION = re.compile(
+    rf"(?:{_DENIES})[\s-]*(?:{_TELLING}\s+)?(?:{_SUCH}\s+)?(?:{_NOT_A_START}[\w'’-]+\s+){{0,3}}$|\bnon[- ]$"
+)
 _NO_DENIAL = re.compile(
     r"\b(?:don|doesn|wouldn|won|do|does|would|will)(?:'?t| not) (?:really )?(?:mind|care|know|matter)\b|"
     r"\bcan(?:'?t|not) (?:get enough(?: of)?|wait|go wrong|decide|choose)\b|"
