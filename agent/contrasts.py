@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from convrec.agent.reasons import join, say
+from convrec.agent.reasons import say
 from convrec.core.items import Item
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue
@@ -88,8 +88,10 @@ def false_superlatives(sentence: str, items: Sequence[Item], catalogue: Catalogu
 def _onlies(items: Sequence[Item], catalogue: Catalogue) -> Iterator[tuple[int, str]]:
     """A category that one item alone has. The first that each lists, since records list the telling ones first."""
     spec = catalogue.schema.by_role(Role.CATEGORY)
-    for item in items if spec else ():
-        others = {value for other in items if other.row != item.row for value in other.tags(spec.name)}  # type: ignore[union-attr]
-        own = [value for value in item.tags(spec.name) if value not in others]  # type: ignore[union-attr]
-        if own:
-            yield item.row, f"the only one with {join([v.lower() for v in own[:1]])}"
+    if spec is None:
+        return
+    for item in items:
+        others = {value for other in items if other.row != item.row for value in other.tags(spec.name)}
+        own = next((value for value in item.tags(spec.name) if value not in others), None)
+        if own is not None:
+            yield item.row, f"the only one with {own.lower()}"

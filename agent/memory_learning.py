@@ -6,9 +6,9 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from convrec.agent.background import Background
 from convrec.agent.memory_extract import SOURCE, Extractor, unread
 from convrec.core.errors import ConvrecError
 from convrec.memory.preferences import PreferenceMemory
@@ -30,10 +30,9 @@ class LearningKeeper:
 
     preferences: PreferenceMemory
     extractor: Extractor
-    _pool: ThreadPoolExecutor | None = field(init=False, default=None)
+    _jobs: Background = field(init=False, default_factory=lambda: Background("convrec-learning"))
     _erased: Counter[str] = field(init=False, default_factory=Counter)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.preferences.on_erase(self._erasing)
@@ -46,26 +45,16 @@ class LearningKeeper:
         if not unread(reading, said, kept):
             return
         with self._lock:
-            if self._closed:
-                return
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix="convrec-learning")
-            self._pool.submit(self._learn, reading, kept, user, session_id, turn, self._erased[user])
+            erased = self._erased[user]
+        self._jobs.submit(lambda: self._learn(reading, kept, user, session_id, turn, erased))
 
     def wait(self, timeout_s: float = 30.0) -> None:
         """Until all that was asked for is done: for tests and measurements."""
-        with self._lock:
-            last = self._pool.submit(lambda: None) if self._pool is not None and not self._closed else None
-        if last is not None:
-            last.result(timeout_s)
+        self._jobs.wait(timeout_s)
 
     def close(self) -> None:
         """End the thread; a call under way is finished first, those that wait are dropped."""
-        with self._lock:
-            self._closed = True
-            pool = self._pool
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._jobs.close()
 
     def _erasing(self, user: str, gone: Sequence[Preference] | None) -> None:
         with self._lock:

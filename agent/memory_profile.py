@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from convrec.agent.background import Background
 from convrec.core.errors import ConvrecError
 from convrec.memory.preferences import PreferenceMemory
 from convrec.memory.reading import Recollection
@@ -21,10 +21,9 @@ class ProfileKeeper:
     """Makes the profile of a user again when enough has changed. Thread-safe."""
 
     preferences: PreferenceMemory
-    _pool: ThreadPoolExecutor | None = field(init=False, default=None)
-    _waiting: dict[str, Future[None]] = field(init=False, default_factory=dict)
+    _jobs: Background = field(init=False, default_factory=lambda: Background("convrec-profile"))
+    _waiting: set[str] = field(init=False, default_factory=set)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
-    _closed: bool = field(init=False, default=False)
 
     def after(self, user: str, recalled: Recollection) -> None:
         """A turn of ``user`` recalled this: make the profile if there is none yet or it is out of date."""
@@ -39,30 +38,20 @@ class ProfileKeeper:
     def refresh(self, user: str) -> None:
         """Make the profile of ``user`` soon, once, however often this is called meanwhile."""
         with self._lock:
-            if self._closed or user in self._waiting:
-                return
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix="convrec-profile")
-            self._waiting[user] = self._pool.submit(self._make, user)
+            if user not in self._waiting and self._jobs.submit(lambda: self._make(user)):
+                self._waiting.add(user)
 
     def wait(self, timeout_s: float = 30.0) -> None:
         """Until all that was asked for is made: for tests and measurements."""
-        with self._lock:
-            last = self._pool.submit(lambda: None) if self._pool is not None and not self._closed else None
-        if last is not None:  # one thread: what was asked for before is done when it comes to this
-            last.result(timeout_s)
+        self._jobs.wait(timeout_s)
 
     def close(self) -> None:
         """End the thread; what is under way is finished first, so that the store is not closed under it."""
-        with self._lock:
-            self._closed = True
-            pool = self._pool
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._jobs.close()
 
     def _make(self, user: str) -> None:
         with self._lock:
-            self._waiting.pop(user, None)
+            self._waiting.discard(user)
         try:
             self.preferences.refresh_profile(user)
         except ConvrecError as error:  # the next turns read the records themselves
