@@ -17,6 +17,7 @@ from convrec.tools.recommenders.bi_encoder import ENCODER
 from convrec.tools.recommenders.fusion import FusedConfig
 from convrec.tools.recommenders.interaction_training import check_experts, default_experts, train_interactions
 from convrec.tools.recommenders.interactions import Columns, read_interactions
+from convrec.tools.recommenders.item_names import dataset_names
 from convrec.tools.recommenders.training import read_train, train_fused
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -70,6 +71,7 @@ def run_train(
             work=folder.with_name(f".{folder.name}.work"),
             encoder=encoder,
             config=chosen,
+            names=dataset_names(settings.datasets, splits, train.item_ids),
             seed=seed,
             report=lambda text: _tell(bar, task, text),
             progress=lambda share: bar.update(task, completed=share),

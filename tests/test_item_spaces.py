@@ -13,12 +13,13 @@ from convrec.core.errors import DatasetError, RequestError
 from convrec.eval.cikm import cikm_setting, inspired_valid_setting
 from convrec.eval.items import evaluate_items
 from convrec.eval.items_report import markdown
-from convrec.eval.mapped import ItemMap, Mapped, names_by_use
+from convrec.eval.mapped import Mapped, names_by_use
 from convrec.eval.titles import Spelling, located
 from convrec.tools.datasets import InspiredData, Mention, Message, RedialData
 from convrec.tools.recommenders.base import NEVER
 from convrec.tools.recommenders.data import Context, ItemDetails, TrainData
 from convrec.tools.recommenders.echo import Echo
+from convrec.tools.recommenders.item_map import ItemMap
 from convrec.tools.recommenders.training_sets import inspired_train, joint_train, redial_train, renamed
 from tiny_datasets import ALIEN, HEAT, OTHER, OTHER_HEAT, UP, tiny_datasets
 

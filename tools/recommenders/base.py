@@ -18,6 +18,7 @@ from convrec.core.errors import ModelError
 from convrec.core.files import sha256_file, write_json
 from convrec.core.items import FloatArray, RowArray
 from convrec.tools.recommenders.data import Context, TrainData
+from convrec.tools.recommenders.item_names import ItemNames, read_names
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -74,6 +75,8 @@ class Recommender(ABC):
         self.n_train: int | None = None
         """Training sequences it was fitted on; None for saves that do not tell."""
         self.info: dict[str, Any] = {}
+        self.names: ItemNames | None = None
+        """What the items are called, from whoever trains it; kept by ``save`` and ``load``."""
         self._rows: tuple[tuple[str, ...] | None, dict[str, int]] | None = None
         self.progress: Callable[[float], None] = lambda share: None
         """Told the share of a long fit that is done, 0..1."""
@@ -130,6 +133,8 @@ class Recommender(ABC):
             fresh, old = Path(work) / "fresh", Path(work) / "old"
             fresh.mkdir()
             write_json(fresh / "items.json", list(self.item_ids or ()))
+            if self.names is not None:
+                self.names.write(fresh)
             for name, array in self._arrays().items():
                 np.save(fresh / f"{name}.npy", array, allow_pickle=False)
             for name, part in self._parts().items():
@@ -172,7 +177,7 @@ class Recommender(ABC):
                     raise ModelError(f"{folder}: {', '.join(bad)} changed since it was saved. Train it again.")
             loaded = cls(cls.Config.model_validate(manifest["config"]), seed=manifest["seed"])
             item_ids = tuple(json.loads((folder / "items.json").read_text(encoding="utf-8")))
-            info = dict(manifest.get("info", {}))
+            info, item_names = dict(manifest.get("info", {})), read_names(folder, len(item_ids))
             names = [name.removesuffix(".npy") for name in manifest["files"] if name.endswith(".npy")]
             loaded._restore({n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in names})
             loaded._restore_parts(folder / "parts")
@@ -181,7 +186,7 @@ class Recommender(ABC):
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
             raise ModelError(f"the recommender in {folder} is damaged ({error}). Train it again.") from error
         loaded.item_ids, loaded.data_hash = item_ids, manifest["data_hash"]
-        loaded.n_train, loaded.info = manifest.get("n_train"), info
+        loaded.n_train, loaded.info, loaded.names = manifest.get("n_train"), info, item_names
         return loaded
 
     @abstractmethod

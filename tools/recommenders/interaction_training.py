@@ -26,6 +26,7 @@ from convrec.tools.recommenders.data import Context, TrainData
 from convrec.tools.recommenders.ease import EASEConfig
 from convrec.tools.recommenders.interactions import history, hold_out_last
 from convrec.tools.recommenders.item_knn import ItemKNNConfig
+from convrec.tools.recommenders.item_names import names_of
 from convrec.tools.recommenders.popularity import PopularityConfig
 from convrec.tools.recommenders.registry import RECOMMENDERS
 from convrec.tools.recommenders.sasrec import SASRecConfig
@@ -314,6 +315,7 @@ def train_interactions(
             f"ndcg@{CHOOSE_AT}": {name: round(c.ndcg, 6) for name, c in chosen.items()} | {"blend": round(value, 6)},
         }
     }
+    model.names = names_of(train.details)
     report("saving")
     model.save(out)
     shutil.rmtree(work)

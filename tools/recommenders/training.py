@@ -10,6 +10,7 @@ from convrec.core.errors import RequestError
 from convrec.tools.datasets import InspiredData, RedialData
 from convrec.tools.recommenders.data import TrainData
 from convrec.tools.recommenders.fusion import Fused, FusedConfig
+from convrec.tools.recommenders.item_names import ItemNames, names_of
 from convrec.tools.recommenders.training_sets import inspired_train, joint_train, redial_train
 
 TRAINABLE: tuple[str, ...] = ("redial", "inspired", "joint")
@@ -43,6 +44,7 @@ def train_fused(
     work: Path,
     encoder: Path | None,
     config: FusedConfig | None = None,
+    names: ItemNames | None = None,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
     progress: Callable[[float], None] = lambda share: None,
@@ -50,13 +52,14 @@ def train_fused(
     """Fit the fusion and save it to ``out``, which appears whole or not at all.
 
     ``work`` keeps what is fitted already: an interrupted run on the same data, settings and seed goes on there. It is
-    removed at the end.
+    removed at the end. ``names``: what the items are called, saved with it; else titles and years of ``train``.
     """
     work.mkdir(parents=True, exist_ok=True)
     model = Fused(config, seed=seed, encoder=encoder, work=work, report=report)
     model.progress = progress
     model.info = {"splits": splits}
     model.fit(train)
+    model.names = names or names_of(train.details)
     report("saving")
     model.save(out)
     shutil.rmtree(work)
