@@ -7,28 +7,15 @@ Systems: ``recommender``; ``llm``: titles that the model thinks of, linked to th
 
 from __future__ import annotations
 
-import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from convrec.agent.budget import Budget
 from convrec.agent.llm.base import LLM, metered
-from convrec.agent.rerank_scores import (
-    STRATEGIES,
-    Candidate,
-    Judge,
-    Judged,
-    RerankConfig,
-    Scorer,
-    Strategy,
-    suggested,
-    weighed,
-)
+from convrec.agent.rerank_scores import STRATEGIES, Candidate, Judge, RerankConfig, Scorer, Strategy, suggested
 from convrec.core.errors import LLMError, RequestError
 from convrec.core.items import RowArray
 from convrec.core.text import fold
@@ -36,18 +23,16 @@ from convrec.eval import metrics
 from convrec.eval.item_run import item_names, readable
 from convrec.eval.items import Prepared
 from convrec.eval.protocols import Case
+from convrec.eval.rerank_asking import BUDGET_S, Progress, Told, ask, drawn, front, run_units, spent
 from convrec.eval.run_folder import RunFolder
 from convrec.tools.recommenders.base import NEVER
 from convrec.tools.schema import FILM_SCHEMA
 
 DEPTH = 50
 AT = (1, 5, 10)
-BUDGET_S = 600.0
-"""Time per case: a slow machine must not change what is measured."""
 WISH_CHARS = 700
 TITLES = 10
 _YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +74,6 @@ class Measure:
     rows_by_title: Mapping[str, list[int]] = field(init=False)
     popularity: Any = field(init=False)
     _detail_rows: Mapping[str, int] = field(init=False)
-    _how: str = field(init=False, default="pointwise")
-    """How the model was asked; the same for all cases of a run."""
 
     def __post_init__(self) -> None:
         self.judge = Judge(FILM_SCHEMA, RerankConfig(scorer=self.asked.scorer, wish_chars=WISH_CHARS))
@@ -105,10 +88,7 @@ class Measure:
 
     def chosen(self) -> list[int]:
         """Numbers of the cases, rising; the same for every model and setting."""
-        every = range(len(self.prepared.cases.cases))
-        if self.asked.sample is None or self.asked.sample >= len(every):
-            return list(every)
-        return sorted(random.Random(self.asked.seed).sample(every, self.asked.sample))  # noqa: S311 - draws cases
+        return drawn(len(self.prepared.cases.cases), self.asked.sample, self.asked.seed)
 
     def ranked(self, numbers: Sequence[int]) -> dict[int, tuple[RowArray, Any]]:
         """The recommender's best rows and their scores, by case."""
@@ -138,33 +118,29 @@ class Measure:
                 out["llm"] = self._record(number, case, np.array(titles, dtype=np.int32), cost, seconds)
         head = rows[: self.asked.candidates].tolist()
         place = {row: at for at, row in enumerate(rows.tolist())}
+        fused_of = {row: float(scores[at]) for row, at in place.items()}
         extra = [row for row in titles if row in place and row not in head] if "expand" in self.asked.strategies else []
         extra = extra[: len(head) // 2]
-        judged, cost, seconds, failed = self._judged(wish, [*head, *extra])
+        told = self._told(wish, [*head, *extra])
+        judged = dict(zip([*head, *extra], told.scores, strict=False))
         for strategy in self.asked.strategies:
             config = RerankConfig(strategy=strategy, weight=self.asked.weight, scorer=self.asked.scorer)
             pool = [*head[: len(head) - len(extra)], *extra] if strategy == "expand" else head
-            front = self._front(pool, judged, {row: float(scores[at]) for row, at in place.items()}, config)
-            order = np.concatenate([front, rows[~np.isin(rows, front)]]).astype(np.int32)
-            record = self._record(number, case, order, cost, seconds)
+            known = [row for row in pool if row in judged]
+            first = np.array(known if len(known) > 1 else pool, dtype=np.int32)
+            if len(known) > 1:
+                fused, thought = [fused_of[row] for row in known], [judged[row] for row in known]
+                first = front(first, fused, thought, told.how, config)
+            order = np.concatenate([first, rows[~np.isin(rows, first)]]).astype(np.int32)
+            record = self._record(number, case, order, told.cost, told.seconds)
             if strategy == "rerank":
                 record["fused"] = [round(float(s), 6) for s in scores[: len(head)]]
                 record["head"] = head
                 record["judged"] = [round(judged[row], 4) for row in head if row in judged]
-            if failed:
-                record["failed"] = failed
+            if told.failed:
+                record["failed"] = told.failed
             out[strategy] = record
         return out
-
-    def _front(
-        self, pool: Sequence[int], judged: Mapping[int, float], fused: Mapping[int, float], config: RerankConfig
-    ) -> RowArray:
-        rows = np.array([row for row in pool if row in judged], dtype=np.int32)
-        if rows.size < 2:
-            return np.array(pool, dtype=np.int32)
-        told = Judged(np.array([judged[row] for row in rows.tolist()], dtype=np.float32), self._how)
-        order = weighed(np.array([fused[row] for row in rows.tolist()], dtype=np.float32), told, rows, config)
-        return rows if order is None else rows[order]
 
     def _wish(self, case: Case) -> str:
         said = [f"{m.speaker}: {readable(m.text, self.names)}" for m in case.context.messages]
@@ -190,8 +166,7 @@ class Measure:
                 found = []
         rows = [row for title in found if (row := self._linked(title)) is not None]
         excluded = set(case.excluded.tolist())
-        cost = {"calls": meter.calls, "tokens": meter.prompt_tokens + meter.generated_tokens}
-        cost["titles"], cost["linked"] = len(found), len(rows)
+        cost = {**spent(meter), "titles": len(found), "linked": len(rows)}
         return [r for r in dict.fromkeys(rows) if r not in excluded], cost, time.perf_counter() - started
 
     def _linked(self, title: str) -> int | None:
@@ -203,21 +178,9 @@ class Measure:
             rows = same or rows
         return max(rows, key=lambda row: (int(self.popularity[row]), -row), default=None)
 
-    def _judged(self, wish: str, rows: Sequence[int]) -> tuple[dict[int, float], dict[str, int], float, str]:
-        started = time.perf_counter()
+    def _told(self, wish: str, rows: Sequence[int]) -> Told:
         items = self.prepared.setting.items
-        candidates = [Candidate(items[row], self._card(items[row])) for row in rows]
-        failed, scores = "", np.empty(0, dtype=np.float32)
-        with metered() as meter:
-            try:
-                judged = self.judge(self.llm, wish, candidates, Budget(BUDGET_S)) if len(rows) > 1 else None
-                if judged is not None:
-                    scores, self._how = judged.scores, judged.how
-            except LLMError as error:
-                failed = str(error)[:200]
-        cost = {"calls": meter.calls, "tokens": meter.prompt_tokens + meter.generated_tokens}
-        told = {row: float(score) for row, score in zip(rows, scores.tolist(), strict=False)}
-        return told, cost, time.perf_counter() - started, failed
+        return ask(self.judge, self.llm, wish, [Candidate(items[row], self._card(items[row])) for row in rows])
 
     def _record(
         self, number: int, case: Case, order: RowArray, cost: Mapping[str, int], seconds: float
@@ -248,15 +211,11 @@ def case_figures(top: RowArray, gold: RowArray) -> dict[str, float]:
 
 def run_cases(measure: Measure, run: RunFolder, *, workers: int, progress: Progress) -> None:
     """Measure and record what is not recorded yet; a kill loses the cases under way only."""
-    numbers = measure.chosen()
+    units = [f"{number:05d}" for number in measure.chosen()]
     last = measure.asked.strategies[-1]
-    todo = [n for n in numbers if f"{last} {n:05d}" not in run.done()]
-    progress(len(numbers) - len(todo), len(numbers))
-    ranked = measure.ranked(todo)
-    with ThreadPoolExecutor(workers, thread_name_prefix="convrec-rerank") as pool:
-        results = pool.map(lambda n: measure.case(n, *ranked[n]), todo)
-        for done, (number, found) in enumerate(zip(todo, results, strict=True), len(numbers) - len(todo) + 1):
-            for system, record in found.items():
-                if f"{system} {number:05d}" not in run.done():
-                    run.add(f"{system} {number:05d}", {"system": system, **record})
-            progress(done, len(numbers))
+    ranked = measure.ranked([int(unit) for unit in units if f"{last} {unit}" not in run.done()])
+
+    def case(unit: str) -> dict[str, dict[str, Any]]:
+        return measure.case(int(unit), *ranked[int(unit)])
+
+    run_units(units, last, case, run, workers=workers, progress=progress)

@@ -47,8 +47,8 @@ def figures(
             **figures_of,
             "mean_popularity": sum(popular) / len(popular) if popular else None,
             "against_recommender": {n: difference([(base[u], own[u]) for u in units], n, seed) for n in NAMES},
-            "tokens": _cost(own, units, "tokens"),
-            "calls": _cost(own, units, "calls"),
+            "tokens": mean_cost(own, units, "tokens"),
+            "calls": mean_cost(own, units, "calls"),
             "seconds": sum(seconds) / len(seconds) if seconds else None,
             "failed": sum("failed" in own[u] for u in units),
         }
@@ -129,7 +129,8 @@ def _mean(records: Sequence[Record], name: str) -> float | None:
     return sum(w * float(r["metrics"][name]) for w, r in zip(weights, records, strict=True)) / total if total else None
 
 
-def _cost(own: Mapping[str, Record], units: Sequence[str], name: str) -> float | None:
+def mean_cost(own: Mapping[str, Record], units: Sequence[str], name: str) -> float | None:
+    """Per case; None without cases."""
     found = [float(own[u]["cost"].get(name, 0)) for u in units]
     return sum(found) / len(found) if found else None
 
