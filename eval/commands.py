@@ -16,6 +16,7 @@ from convrec.eval.commands_requests import requests_command
 from convrec.eval.commands_rerank import rerank
 from convrec.eval.commands_runs import compare_runs, run_all
 from convrec.eval.commands_users import users
+from convrec.eval.commands_wishes import wishes_command
 from convrec.eval.item_run import run_items
 from convrec.eval.item_settings import TRAIN_ON
 from convrec.eval.item_systems import DEFAULT_SYSTEMS, SYSTEMS
@@ -35,6 +36,7 @@ app.command("users")(users)
 app.command("requests")(requests_command)
 app.command("reflection")(reflection)
 app.command("rerank")(rerank)
+app.command("wishes")(wishes_command)
 app.command("compare")(compare_runs)
 app.command("all")(run_all)
 

@@ -19,7 +19,7 @@ from convrec.agent.rerank_scores import RerankConfig
 from convrec.core.errors import ConvrecError, DataError, LLMUnavailable, RequestError
 from convrec.core.settings import load_settings
 from convrec.core.text import fold
-from convrec.eval import commands_rerank
+from convrec.eval import commands_rerank, commands_wishes
 from convrec.eval.commands import app
 from convrec.eval.requests.labels import all_requests
 from convrec.eval.rerank import Asked
@@ -28,7 +28,7 @@ from convrec.eval.wishes.figures import FIRM, RANDOM, WEIGHTS, figures, report
 from convrec.eval.wishes.labels import LabelledWish, all_wishes, wishes
 from convrec.eval.wishes.measure import WishMeasure, expected, graded, in_order, places, run_wishes
 from convrec.tools.catalogue import Catalogue
-from demo_agent import demo_catalogue
+from demo_agent import ask, demo_catalogue, make_agent
 from typer.testing import CliRunner
 
 GRADES = (0, 0, 1, 0, 2, 0, 1, 0, 0, 0)
@@ -131,16 +131,17 @@ def test_the_curve_is_what_a_run_with_that_weight_would_have_given(tmp_path: Pat
     by_weight = [p["ndcg@10"] for p in found["curve"] if p["strategy"] == "rerank"]
     assert by_weight[0] == found["systems"]["recommender"]["ndcg@10"]
     assert by_weight == sorted(by_weight)
-    assert found["chosen_weight"] == WEIGHTS[by_weight.index(max(by_weight))] > 0
+    assert found["chosen_weights"]["rerank"] == WEIGHTS[by_weight.index(max(by_weight))] > 0
 
 
 def test_a_weight_is_chosen_on_dev_alone_and_the_smallest_of_equals() -> None:
     record = {"unit": "a", "group": "a", "kind": "loose", "metrics": graded(GRADES), "cost": {}, "grades": GRADES,
               "fused": [1.0 - n / 20 for n in range(10)], "judged": [0.0] * 10, "how": "pointwise"}  # fmt: skip
     records = [{**record, "system": name} for name in ("recommender", "model", "rerank")]
-    assert figures(records, {}, seed=0, split="dev", n_wishes=1)["chosen_weight"] == 0.0
+    found = figures(records, {}, seed=0, split="dev", n_wishes=1)
+    assert found["chosen_weights"] == {"rerank": 0.0, FIRM: 0.0}
     held = figures(records, {}, seed=0, split="heldout", n_wishes=1)
-    assert held["chosen_weight"] is None
+    assert held["chosen_weights"] == {}
     assert "dev" in report(held, "t").tables[1].note
 
 
@@ -243,14 +244,17 @@ def test_a_file_that_is_not_of_the_form_is_refused_by_line_and_field(tmp_path: P
     twice = made_wish(2)
     twice["candidates"][1]["item"] = twice["candidates"][0]["item"]
     assert f"{twice['candidates'][0]['item']} occurs twice" in refused(tmp_path, twice)
-    rising = made_wish(2)
-    rising["candidates"][3]["score"] = 9.0
-    assert "best first" in refused(tmp_path, rising)
     assert "split" in refused(tmp_path, {**good, "split": "train"})
     assert "turns" in refused(tmp_path, {**good, "turns": []})
     (tmp_path / "latin.jsonl").write_bytes(b"caf\xe9\n")
     with pytest.raises(DataError, match="UTF-8"):
         all_wishes(tmp_path / "latin.jsonl")
+
+
+def test_the_fused_order_is_by_score_whatever_the_order_in_the_file(tmp_path: Path) -> None:
+    turned = {**made_wish(1), "candidates": made_wish(1)["candidates"][::-1]}
+    (read,) = all_wishes(written(tmp_path / "w.jsonl", turned))
+    assert read == LabelledWish(**made_wish(1))
 
 
 def test_an_item_that_the_catalogue_lacks_is_named_with_its_wish() -> None:
@@ -312,6 +316,45 @@ def test_the_command_measures_writes_its_folder_and_goes_on(monkeypatch: pytest.
     assert json.loads(again.stdout)["systems"] == found["systems"]
     other = cli(monkeypatch, scripted(["-"]), *options, "--candidates", "4")
     assert isinstance(other.exception, RequestError)
+
+
+# -- wishes of one's own ----------------------------------------------------------------------------------------------
+
+
+def test_wishes_of_ones_own_get_the_candidates_that_a_turn_has_in_front(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    agent = make_agent()
+    monkeypatch.setattr(commands_wishes, "open_pooling", lambda _settings: agent)
+    monkeypatch.setattr(type(agent), "close", lambda _self: None)
+    bare = [
+        {"id": "a", "kind": "hard", "split": "dev", "turns": ["a sad western"]},
+        {"id": "b", "kind": "loose", "split": "dev", "turns": ["hello there"]},
+        {"id": "c", "kind": "follow", "split": "heldout", "turns": ["a comedy", "one from the 90s about a wedding"]},
+    ]
+    file, out = written(tmp_path / "mine.jsonl", *bare), tmp_path / "drafted.jsonl"
+    options = ["wishes", str(file), "--out", str(out)]
+    done = CliRunner().invoke(app, options, obj=SimpleNamespace(settings=load_settings()))
+    assert done.exit_code == 0, done.output
+    assert "no list was made for: b" in done.stderr
+    with pytest.raises(DataError, match=r"candidates\.0\.grade"):
+        all_wishes(out)
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [line["id"] for line in lines] == ["a", "c"]
+    for line in lines:
+        for number, one in enumerate(line["candidates"]):
+            one["grade"] = number % 3
+    read = all_wishes(written(out, *lines))
+    for wish, user in zip(read, ("ann", "bob"), strict=True):
+        for text in wish.turns:
+            shown = ask(agent, text, user=user, session=user)
+        best = [one.item for one in wish.candidates]
+        assert len(best) == 10
+        assert best[: len(shown.items)] == [item.id for item in shown.items]
+        assert best != [one["item"] for line in lines if line["id"] == wish.id for one in line["candidates"]]
+    again = CliRunner().invoke(app, options, obj=SimpleNamespace(settings=load_settings()))
+    assert isinstance(again.exception, RequestError)
+    assert all_wishes(out) == read
 
 
 # -- the shipped file -------------------------------------------------------------------------------------------------

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from convrec.agent.llm.base import Message
+from convrec.agent.llm.scripted import scripted
 from convrec.eval.bench_turn import DIALOGUES, bench_turn
-from convrec.eval.rerank import case_figures
+from convrec.eval.items import prepare
+from convrec.eval.rerank import Asked, Measure, case_figures, run_cases
 from convrec.eval.rerank_figures import BASE, difference, figures, report
+from convrec.eval.run_folder import RunFolder, run_config
+from convrec.tools.datasets import RedialData
+from convrec.tools.recommenders.ease import EASE
+from convrec.tools.recommenders.training_sets import redial_train
 from demo_agent import make_agent
+from tiny_datasets import tiny_datasets
 
 
 def made(n: int, knows: bool) -> tuple[list[dict[str, Any]], dict[str, frozenset[str]]]:
@@ -78,6 +89,38 @@ def test_differences_are_paired_by_dialogue() -> None:
     one = {"group": "d", "metrics": {"m": 0.0}}
     pairs = [(one, {"group": "d", "metrics": {"m": 1.0}})] * 4
     assert difference(pairs, "m", 0) == {"difference": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_dialogues_are_measured_and_a_repeated_run_asks_nothing(tmp_path: Path) -> None:
+    datasets = tiny_datasets(tmp_path / "data")
+    model = EASE().fit(redial_train(RedialData(datasets / "redial")))
+    model.info = {"splits": ["redial-train"]}
+    model.save(tmp_path / "model")
+    prepared = prepare(
+        datasets, dataset="redial", protocol="full", split="valid", systems=(), models=[tmp_path / "model"],
+        limit_dialogues=9,
+    )  # fmt: skip
+    asked: list[str] = []
+
+    def likes_alien(messages: Sequence[Message]) -> float:
+        asked.append(messages[-1][1])
+        wish, card = messages[-1][1].split("<candidate>")
+        return 3.0 if "Alien (1979)" in card and "N/A" not in wish else 0.0
+
+    titles = json.dumps({"titles": ["Heat (1995)", "No Such Film"]})
+    measure = Measure(prepared, scripted([titles], yes_no=likes_alien), Asked(weight=2.0, candidates=2))
+    with RunFolder.open(tmp_path / "run", run_config("rerank", {}, seed=0)) as run:
+        run_cases(measure, run, workers=1, progress=lambda _done, _total: None)
+        records = {str(record["system"]): record for record in run.records()}
+        assert set(records) == {BASE, "llm", "rerank", "select", "expand"}
+        assert records["llm"]["cost"]["linked"] == 1
+        heat, alien, *rest = records[BASE]["top"]
+        assert [measure.names[item] for item in (heat, alien)] == ["Heat (1995)", "Alien (1979)"]
+        assert records["rerank"]["top"] == records["select"]["top"] == [alien, heat, *rest]
+        assert len(records["rerank"]["judged"]) == len(records["rerank"]["fused"]) == 2
+        asked.clear()
+        run_cases(measure, run, workers=1, progress=lambda _done, _total: None)
+        assert not asked
 
 
 def test_bench_turn_counts_every_turn() -> None:

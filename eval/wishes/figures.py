@@ -51,7 +51,7 @@ def figures(
             "failed": sum("failed" in own[u] for u in units),
         }
     out["curve"] = _curve(by_system, seed)
-    out["chosen_weight"] = _best(out["curve"]) if split == "dev" else None
+    out["chosen_weights"] = _best(out["curve"]) if split == "dev" else {}
     out["kinds"] = {
         kind: {"n": len(units), **{name: _mean([own[u] for u in units], "ndcg@10") for name, own in by_system.items()}}
         for kind, units in _kinds(asked).items()
@@ -81,10 +81,13 @@ def _config(name: str, weight: float) -> RerankConfig:
     return RerankConfig(strategy=strategy, weight=weight)
 
 
-def _best(curve: Sequence[Mapping[str, Any]]) -> float:
-    """The weight with the highest NDCG@10 of the first strategy; of equal ones the smallest."""
-    own = [point for point in curve if point["strategy"] == curve[0]["strategy"]]
-    return float(max(own, key=lambda point: (point["ndcg@10"], -point["weight"]))["weight"])
+def _best(curve: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """By strategy the weight with the highest NDCG@10; of equal ones the smallest."""
+    out: dict[str, float] = {}
+    for name in dict.fromkeys(str(point["strategy"]) for point in curve):
+        own = [point for point in curve if point["strategy"] == name]
+        out[name] = float(max(own, key=lambda point: (point["ndcg@10"], -point["weight"]))["weight"])
+    return out
 
 
 def _against(base: Mapping[str, Record], own: Mapping[str, Record], seed: int) -> dict[str, Any]:
@@ -124,10 +127,10 @@ def report(found: Mapping[str, Any], title: str) -> Report:
         f"The model's scores spread by {spread} (mean standard deviation per wish); it was too unsure to be heard in "
         f"{found['unsure']} wishes. Per wish: {measured['calls']:.1f} calls, {measured['tokens']:.0f} tokens."
     )
-    chosen = found["chosen_weight"]
+    chosen = [f"{name} {weight:g}" for name, weight in found["chosen_weights"].items()]
     advice = (
-        f"Best weight of {found['curve'][0]['strategy']} on this split: {chosen:g}."
-        if chosen is not None
+        f"Best weights on this split: {'; '.join(chosen)}."
+        if chosen
         else "Choose no weight by this split: choose it on dev."
     )
     columns = [*NAMES, "NDCG@10 against the recommender (95 %)"]

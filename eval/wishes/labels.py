@@ -9,13 +9,13 @@ file of the same form can be used instead.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from convrec.core.errors import DataError, RequestError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Split: TypeAlias = Literal["dev", "heldout"]
 SPLITS: tuple[Split, ...] = ("dev", "heldout")
@@ -38,33 +38,37 @@ class Graded(_Strict):
     grade: int = Field(ge=0, le=BEST_GRADE, strict=True)
 
 
-class LabelledWish(_Strict):
+class Wish(_Strict):
     id: str = Field(pattern=r"^[\w.-]{1,40}$")
     kind: str = Field(min_length=1, max_length=40)
     """loose: nothing but loose words; hard: a hard condition too; liked: a title they liked; follow: a second turn."""
     split: Split
     turns: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = Field(min_length=1)
     """What the user wrote; the wish is what the last turn asks for, after the others."""
+
+
+class LabelledWish(Wish):
     asked: str = Field(min_length=1, max_length=2000)
     """What the agent tells a reranker of the wish: the last turn and the conditions that were read."""
     candidates: tuple[Graded, ...] = Field(min_length=2)
-    """In fused order, best first."""
+    """In fused order, best first, whatever the order in the file."""
 
-    @model_validator(mode="after")
-    def _candidates_are_a_ranking(self) -> Self:
-        items = [one.item for one in self.candidates]
+    @field_validator("candidates")
+    @classmethod
+    def _by_score(cls, candidates: tuple[Graded, ...]) -> tuple[Graded, ...]:
+        items = [one.item for one in candidates]
         twice = next((item for item in items if items.count(item) > 1), None)
         if twice is not None:
-            raise ValueError(f"candidates: {twice} occurs twice")
-        scores = [one.score for one in self.candidates]
-        if scores != sorted(scores, reverse=True):
-            raise ValueError("candidates: the scores must fall, best first")
-        return self
+            raise ValueError(f"{twice} occurs twice")
+        return tuple(sorted(candidates, key=lambda one: -one.score))
 
     @property
     def suits(self) -> bool:
         """Whether any candidate suits at all: without one, no order is better than another."""
         return any(one.grade for one in self.candidates)
+
+
+W = TypeVar("W", bound=Wish)
 
 
 def all_wishes(file: Path | None = None) -> tuple[LabelledWish, ...]:
@@ -74,11 +78,12 @@ def all_wishes(file: Path | None = None) -> tuple[LabelledWish, ...]:
         RequestError: there is no such file.
         DataError: a line is not of the form, or a wish is there twice; names file, line and field.
     """
-    name = FILE if file is None else str(file)
-    try:
-        return tuple(_read(_bytes(file).decode("utf-8").splitlines(), name))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is no UTF-8 text ({error}). Save it as UTF-8.") from error
+    return tuple(_read(file, LabelledWish))
+
+
+def ungraded(file: Path) -> tuple[Wish, ...]:
+    """Wishes that have no candidates yet, in file order; raises as :func:`all_wishes`."""
+    return tuple(_read(file, Wish))
 
 
 def wishes(split: Split, file: Path | None = None) -> tuple[LabelledWish, ...]:
@@ -109,13 +114,18 @@ def _bytes(file: Path | None) -> bytes:
         raise RequestError("--file", str(file), remedy) from error
 
 
-def _read(lines: Sequence[str], name: str) -> Iterator[LabelledWish]:
+def _read(file: Path | None, form: type[W]) -> Iterator[W]:
+    name = FILE if file is None else str(file)
+    try:
+        lines = _bytes(file).decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is no UTF-8 text ({error}). Save it as UTF-8.") from error
     taken: set[str | tuple[str, ...]] = set()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            wish = LabelledWish.model_validate_json(line)
+            wish = form.model_validate_json(line)
         except ValidationError as error:
             raise DataError(f"{name}, line {number}: {error}. Correct the line") from error
         if {wish.id, wish.turns} & taken:

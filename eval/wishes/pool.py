@@ -6,14 +6,17 @@ the whole ranking with its scores is seen and not only what was shown.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from convrec.agent.build import open_agent
 from convrec.agent.turn import Agent
 from convrec.agent.turn_state import Turn
 from convrec.core.items import ItemList
 from convrec.core.settings import Settings
+from convrec.eval.wishes.labels import Wish
 from convrec.memory.sessions import SessionStore
 from convrec.tools.candidates import Candidates
 
@@ -35,6 +38,22 @@ def open_pooling(settings: Settings) -> Agent:
     memory = settings.memory.model_copy(update={"store": "memory"})
     changed = settings.model_copy(update={"tier": "none", "memory": memory})
     return open_agent(changed, sessions=SessionStore(":memory:"))
+
+
+def drafted(agent: Agent, wish: Wish, k: int, seed: int) -> dict[str, Any] | None:
+    """A line of a file of graded wishes that lacks the grades; None when the agent makes no list for the wish.
+
+    The candidates are in a drawn order, so that who grades them sees no ranking; the scores keep it.
+    """
+    pool = pooled(agent, f"wish-{wish.id}", wish.turns, k)
+    if pool is None or len(pool.ranked) < 2:
+        return None
+    candidates: list[dict[str, Any]] = [
+        {"item": item.id, "label": item.label, "grade": None, "score": round(score, 6)}
+        for item, score in zip(agent.catalogue.items(pool.ranked.rows), pool.ranked.scores.tolist(), strict=True)
+    ]
+    random.Random(f"{seed} {wish.id}").shuffle(candidates)  # noqa: S311 - an order to grade in
+    return {**wish.model_dump(mode="json"), "asked": pool.asked, "candidates": candidates}
 
 
 def pooled(agent: Agent, name: str, turns: Sequence[str], k: int) -> Pool | None:
