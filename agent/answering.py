@@ -315,3 +315,6 @@ class Answerer:
         session.conditions = [c for c in asked if c not in bus.relaxed]
         session.references = [item.id for item in self.catalogue.items(request.references)]
         session.query = request.query.removesuffix(request.query_remembered).strip()
+        session.listed = session.turn_count
+        if request.said is not None:
+            session.began = request.said.began

@@ -6,6 +6,7 @@ from convrec.agent.api import AgentInfo
 from convrec.agent.executor import Toolbox
 from convrec.agent.llm.resolve import resolve
 from convrec.agent.memory_erasing import HistoryEraser
+from convrec.agent.ranking import open_ranking_model
 from convrec.agent.turn import Agent
 from convrec.core.embedding import Embedder, HashingEmbedder
 from convrec.core.errors import CatalogueError, ModelError
@@ -82,6 +83,9 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
     note, index = resolved.note, open_index_of(catalogue, embedder)
     if index is None:
         note += f"; no semantic search: catalogue {catalogue.name} has no embedding index (run: convrec setup)"
+    model = open_ranking_model(settings, catalogue)
+    if model is not None:
+        note += f"; ranks with {model.name} too ({model.covered():,} {catalogue.schema.item_noun_plural})"
     info = AgentInfo(
         tier=resolved.tier,
         model=resolved.llm.name if resolved.llm else "rules",
@@ -97,7 +101,14 @@ def open_agent(settings: Settings, *, sessions: Sessions | None = None) -> Agent
         catalogue=catalogue,
         preferences=preferences,
         sessions=sessions or open_sessions(settings),
-        toolbox=Toolbox.build(catalogue, embedder if index is not None else None, index, rank_pack=settings.rank_pack),
+        toolbox=Toolbox.build(
+            catalogue,
+            embedder if index is not None else None,
+            index,
+            rank_pack=settings.rank_pack,
+            model=model,
+            weight=settings.ranking.weight,
+        ),
         settings=turn_settings(settings.turn, resolved.tier),
         llm=resolved.llm,
         llm_remembers=settings.memory.llm == "extract",

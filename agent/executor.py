@@ -20,7 +20,8 @@ from convrec.tools.catalogue import Catalogue
 from convrec.tools.collaborative import PackExpert
 from convrec.tools.content import ContentModel
 from convrec.tools.item_index import ItemIndex
-from convrec.tools.toolbox import FilterTool, LookupTool, RankTool, SearchTool, SimilarTool
+from convrec.tools.ranking_model import RankingModel
+from convrec.tools.toolbox import FilterTool, LookupTool, RankConfig, RankTool, SearchTool, SimilarTool
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +38,30 @@ class Toolbox:
 
     @classmethod
     def build(
-        cls, catalogue: Catalogue, embedder: Embedder | None, index: ItemIndex | None, *, rank_pack: bool = True
+        cls,
+        catalogue: Catalogue,
+        embedder: Embedder | None,
+        index: ItemIndex | None,
+        *,
+        rank_pack: bool = True,
+        model: RankingModel | None = None,
+        weight: float | None = None,
     ) -> Toolbox:
-        """``rank_pack``: whether the ranking pack is used, for those items of the catalogue that it knows."""
+        """``rank_pack``: whether the ranking pack is used, for those items of the catalogue that it knows. ``model``: a
+        trained recommender that ranks too, with this ``weight``; None: the default one."""
         content, pack = ContentModel(catalogue), PackExpert(catalogue) if rank_pack else None
         return cls(
             LookupTool(catalogue),
             FilterTool(catalogue),
             SimilarTool(content, index, pack),
             SearchTool(embedder, index, catalogue),
-            RankTool(catalogue, content, pack=pack),
+            RankTool(
+                catalogue,
+                content,
+                RankConfig() if weight is None else RankConfig(trained=weight),
+                pack=pack,
+                model=model,
+            ),
         )
 
 
@@ -87,6 +102,14 @@ class Executor:
         if bus.relaxed and call.tool == "filter":
             text += f"; nothing fits all of it, let go of: {join([c.label for c in bus.relaxed])}"
         yield ToolRan(call.tool, text, before, len(bus.rows), time.perf_counter() - started)
+        for what, why in bus.failed:
+            logger.warning("ranked without the %s: %s", what, why)
+            yield Fallback("rank", why, f"ranked without the {what}")
+        bus.failed.clear()
+
+    def _by_model(self) -> str:
+        model = self.tools.rank.model
+        return f", trained model {model.name}" if model is not None else ""
 
     def _bind(
         self, call: ToolCall, request: Request, bus: Candidates, message: str
@@ -109,8 +132,9 @@ class Executor:
                         liked=request.profile,
                         disliked=request.disliked,
                         words=request.wished(self.catalogue.schema),
+                        said=request.said,
                     ),
-                    "rank by similarity, preferences, reviews",
+                    f"rank by similarity, preferences, reviews{self._by_model()}",
                 )
 
 

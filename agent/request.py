@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from convrec.agent.conversation import conversation_of
 from convrec.agent.remember import for_now
 from convrec.agent.session import Session, carry_over, rows_of
 from convrec.agent.superseding import opposed
@@ -14,6 +15,7 @@ from convrec.memory.reading import Recollection
 from convrec.memory.records import Preference, RecalledPreference
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.predicates import AllOf, AnyOf, Condition, Expr, Not, Op, Test, check, condition_from_json
+from convrec.tools.ranking_model import Conversation
 from convrec.tools.schema import FieldType, Schema
 from convrec.tools.understand import Understanding
 
@@ -32,6 +34,8 @@ class Request:
     disliked: tuple[int, ...] = ()
     excluded: frozenset[int] = frozenset()
     """Named, seen, rejected, disliked or already shown: never recommended."""
+    said: Conversation | None = None
+    """This session's talk, for a trained recommender; nothing that is remembered."""
     query: str = ""
     query_remembered: str = ""
     """The part of ``query`` that comes from memory: not carried over to the next turn."""
@@ -72,7 +76,7 @@ LEFT_OUT_SHOWN = 12
 
 def interpret(reading: Understanding, session: Session, catalogue: Catalogue, recalled: Recollection) -> Request:
     """Bind a reading to the running request and to what is remembered; what is said now wins over what was."""
-    request = Request()
+    request = Request(said=conversation_of(session, catalogue, reading))
     new, put_off = for_now(reading.conditions, reading.text, recalled.now)
     request.left_out += put_off
     if reading.person_of is not None:

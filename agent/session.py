@@ -45,6 +45,10 @@ class Session:
     people: list[str] = field(default_factory=list)
     people_field: str = ""
     query: str = ""
+    began: int = 0
+    """Number of the turn with which the talk about the running request began; 0: there is none."""
+    listed: int = 0
+    """Number of the turn that gave the last list; 0: none did."""
     examples: list[dict[str, Any]] = field(default_factory=list)
     """Good turns of this conversation, as examples for the planner; see :mod:`convrec.agent.demonstrations`."""
     situation: list[str] = field(default_factory=list)
@@ -83,6 +87,8 @@ class Session:
             "query": self.query,
             "examples": self.examples,
             "situation": self.situation,
+            "began": self.began,
+            "listed": self.listed,
             "question": self.question,
             "asked": self.asked,
         }
@@ -104,6 +110,8 @@ class Session:
             examples=list(data.get("examples", [])),
             situation=list(data.get("situation", ())),
             question=dict(data.get("question", {})),
+            began=data.get("began", 0),
+            listed=data.get("listed", 0),
             asked=list(data.get("asked", ())),
         )
 

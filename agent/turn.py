@@ -39,7 +39,7 @@ from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
 from convrec.agent.superseding import rivals
 from convrec.agent.turn_state import Turn, result_of, timed, understood_of
-from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError
+from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError, ToolFailed
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
 from convrec.memory.preferences import PreferenceMemory
@@ -270,6 +270,11 @@ class Agent:
         if polarity is None:
             raise RequestError("kind", kind, f"Give one of: {', '.join(FEEDBACK)}.")
         item = self.catalogue.item(row)
+        if self.toolbox.rank.model is not None:
+            try:
+                self.toolbox.rank.model.warm()
+            except ToolFailed as error:  # each turn says that it ranks without it
+                logger.warning("the ranking model could not be warmed: %s", error)
         with self._one_at_a_time(user, session_id):
             session = self._load(user, session_id)
             take_back(session, item_id, polarity)

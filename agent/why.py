@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from convrec.agent.conversation import conversation_of
 from convrec.agent.executor import Executor
 from convrec.agent.planner import plan_by_rules
 from convrec.agent.reasons import fields_of, join, say
@@ -79,6 +80,7 @@ def _running(turn: Turn, item: Item, catalogue: Catalogue) -> Request:
 def _broken(condition: Condition, item: Item, catalogue: Catalogue) -> str:
     said = []
     for name in sorted(fields_of(condition.expr)):
+        said=conversation_of(session, catalogue),
         spec = catalogue.schema.field(name)
         if spec is not None:
             said.append(say(spec, item.fields.get(name)) or f"no {spec.spoken} on record")

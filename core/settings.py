@@ -96,6 +96,17 @@ class TurnSettings(Section):
 
 
 class ServerSettings(Section):
+class RankingSettings(Section):
+    """A recommender of one's own in the chat's ranking. See docs/recommenders.md."""
+
+    model: Path | None = Field(
+        None, description="folder of `convrec train`, or its name in the home's models folder; none: only what ships"
+    )
+    weight: float = Field(
+        0.6, ge=0, le=5, description="how much it counts beside similarity (1.0) and search (0.8); 0: not at all"
+    )
+
+
     """How the HTTP API guards itself. See docs/api.md."""
 
     keys: Literal["auto", "required", "off"] = Field(
@@ -145,6 +156,7 @@ class Settings(BaseSettings):
     sessions: SessionSettings = SessionSettings()
     turn: TurnSettings = TurnSettings()
     server: ServerSettings = ServerSettings()
+    ranking: RankingSettings = RankingSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from convrec.agent.ranking import give_encoder
 from convrec.core.errors import RequestError
-from convrec.eval.item_models import check_model, give_encoder
+from convrec.eval.item_models import check_model
 from convrec.eval.item_settings import item_setting
 from convrec.eval.metrics import top_k
 from convrec.tools.recommenders.bi_encoder import BiEncoder

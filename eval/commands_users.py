@@ -91,6 +91,7 @@ def users(
             "semantic_search": semantic,
             "turn": settings.turn.model_dump(mode="json"),
             "rank_pack": settings.rank_pack,
+            "ranking": settings.ranking.model_dump(mode="json"),
             "model": _model(settings) if kind == "llm" or tier != "none" else None,
             "personas": [one.model_dump(mode="json") for one in chosen],
             "dialogues": len(cases),

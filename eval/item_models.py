@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
+from convrec.agent.ranking import give_encoder
 from convrec.core.errors import ModelError, RequestError
 from convrec.eval.mapped import Mapped, Setting
-from convrec.memory.embedders import MiniLMEmbedder
 from convrec.tools.recommenders.base import Recommender
-from convrec.tools.recommenders.content_embedding import ContentEmbedding
 from convrec.tools.recommenders.registry import load_recommender
-
-
-@runtime_checkable
-class _Encoding(Protocol):
-    """A recommender that needs the sentence encoder's folder, which is not saved with it."""
-
-    encoder: Path | None
 
 
 def load_models(
@@ -53,15 +44,6 @@ def load_models(
         give_encoder(model, encoder)
         out[free[0]] = Mapped(model, setting.item_map(model.item_ids or ()))
     return out
-
-
-def give_encoder(model: Recommender, encoder: Path | None) -> None:
-    """Hand the sentence encoder in folder ``encoder`` to a recommender that needs one."""
-    if encoder is not None:
-        if isinstance(model, _Encoding):
-            model.encoder = encoder
-        elif isinstance(model, ContentEmbedding):
-            model.embed = MiniLMEmbedder(encoder).embed
 
 
 def check_model(model: Recommender, folder: Path, setting: Setting, evaluated: str) -> None:

@@ -174,6 +174,14 @@ def _one_thread(torch: ModuleType) -> Iterator[None]:
 
 
 @contextmanager
+def calm() -> Iterator[None]:
+    """No "Loading weights" bar and one torch thread per forward pass while this lasts, for whatever else encodes a
+    message within a turn."""
+    with _quiet(), _one_thread(require("torch", "memory", "embedding texts")):
+        yield
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """No "Loading weights" bar from transformers while this lasts."""
     logs = require("transformers.utils.logging", "memory", "embedding texts with MiniLM")

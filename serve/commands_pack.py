@@ -76,12 +76,20 @@ def register(app: typer.Typer) -> None:
         requests: Annotated[
             list[str] | None, typer.Argument(help="Requests; else the ten of docs/ranking_pack.md.")
         ] = None,
+        model: Annotated[
+            Path | None,
+            typer.Option("--ranking-model", help="Folder of `convrec train`: with and without this, not the pack."),
+        ] = None,
     ) -> None:
         """The first five of some requests with and without the ranking pack, as a table in Markdown."""
         settings = _settings(ctx)
         with failures(False):
             read_pack()
-            lists = [_lists(settings, requests or REQUESTS, use) for use in (False, True)]
+            changes: list[dict[str, object]] = [{"rank_pack": use} for use in (False, True)]
+            if model is not None:
+                ranking = settings.ranking
+                changes = [{"ranking": ranking.model_copy(update={"model": use})} for use in (None, model)]
+            lists = [_lists(settings, requests or REQUESTS, change) for change in changes]
         typer.echo("| request | without | with |\n|---|---|---|")
         for request, without, using in zip(requests or REQUESTS, *lists, strict=True):
             typer.echo(f"| {request} | {_cell(without, using)} | {_cell(using, without)} |")
@@ -110,10 +118,12 @@ def _show(document: dict[str, Any]) -> None:
         console.print("[green]same[/] as shipped" if document["same_as_shipped"] else "[red]different[/] from shipped")
 
 
-def _lists(settings: Settings, requests: list[str] | tuple[str, ...], use: bool) -> list[tuple[RecommendedItem, ...]]:
+def _lists(
+    settings: Settings, requests: list[str] | tuple[str, ...], change: dict[str, object]
+) -> list[tuple[RecommendedItem, ...]]:
     """What the rules recommend, each request as a conversation of its own by a user of whom nothing is known."""
     memory = settings.memory.model_copy(update={"store": "memory"})
-    agent = open_agent(settings.model_copy(update={"tier": "none", "memory": memory, "rank_pack": use}))
+    agent = open_agent(settings.model_copy(update={"tier": "none", "memory": memory, **change}))
     try:
         return [_ask(agent, request) for request in requests]
     finally:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convrec.agent.llm.resolve import resolve
+from convrec.agent.ranking import open_ranking_model
 from convrec.core import pull
 from convrec.core.embedding import HashingEmbedder
-from convrec.core.errors import CatalogueError, ConvrecError, DatasetError, ModelError
+from convrec.core.errors import CatalogueError, ConvrecError, DatasetError, ModelError, SettingsError
 from convrec.core.extras import installed
 from convrec.core.registry import REGISTRY
 from convrec.core.settings import Settings, config_file
@@ -202,6 +203,7 @@ def _catalogue(settings: Settings) -> Iterator[Check]:
     yield Check("catalogue", name, "ok", f"{manifest.size:,} {noun} in {folder}")
     yield _index(settings, folder)
     yield _rank_pack(settings, folder)
+    yield _ranking_model(settings, folder)
 
 
 def _index(settings: Settings, folder: Path) -> Check:
@@ -245,6 +247,30 @@ def _rank_pack(settings: Settings, folder: Path) -> Check:
         return Check("catalogue", name, "ok", "does not apply: no item has the IMDb id of a film of ReDial as its id")
     noun = catalogue.schema.item_noun_plural
     return Check("catalogue", name, "ok", f"applies to {covered:,} {noun} of {catalogue.size:,} (ReDial, CC BY 4.0)")
+
+
+def _ranking_model(settings: Settings, folder: Path) -> Check:
+    """Whether a trained recommender ranks too, and how much of the catalogue it knows; a wrong one stops the chat."""
+    name = "ranking model"
+    if settings.ranking.model is None:
+        return Check("catalogue", name, "ok", "none set (CONVREC_RANKING__MODEL)")
+    catalogue: Catalogue | None = None
+    try:
+        catalogue = Catalogue.open(folder)
+        model = open_ranking_model(settings, catalogue)
+        assert model is not None
+    except SettingsError as error:
+        return Check(
+            "catalogue", name, "broken", str(error), "set CONVREC_RANKING__MODEL to another folder, or unset it"
+        )
+    except CatalogueError as error:
+        return Check("catalogue", name, "missing", f"not looked at: {error}")
+    finally:
+        if catalogue is not None:
+            catalogue.close()
+    noun = catalogue.schema.item_noun_plural
+    detail = f"{model.name} in {model.folder}: knows {model.covered():,} {noun} of {catalogue.size:,}"
+    return Check("catalogue", name, "ok", detail)
 
 
 def _tier(settings: Settings) -> Iterator[Check]:

@@ -29,6 +29,9 @@ class Candidates:
     would_fit: list[tuple[Condition, RowArray]] = field(default_factory=list)
     """With ``blocked``: the candidates there would be without one of the conditions."""
 
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """(part of the ranking that could not be used, why); the list was made without it."""
+
     def narrow(self, rows: RowArray) -> None:
         """Keep what is also in ``rows`` (ascending)."""
         self.rows = np.intersect1d(self.rows, rows, assume_unique=True).astype(np.int32)

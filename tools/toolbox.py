@@ -22,6 +22,7 @@ from convrec.tools.describing import search_text
 from convrec.tools.echoes import without_echoes
 from convrec.tools.item_index import ItemIndex
 from convrec.tools.predicates import Condition
+from convrec.tools.ranking_model import Conversation, RankingModel
 from convrec.tools.schema import Role
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -211,6 +212,8 @@ class RankConfig(BaseModel):
     """Recommended to others who asked in these words (ranking pack)."""
     pack_prior: float = Field(0.05, ge=0)
     """Often recommended at all (ranking pack)."""
+    trained: float = Field(0.6, ge=0)
+    """What a trained recommender puts forward in this conversation (``ranking.model``)."""
 
 
 @dataclass(slots=True)
@@ -222,6 +225,8 @@ class RankTool:
     config: RankConfig = field(default_factory=RankConfig)
     pack: PackExpert | None = None
     """None, or of no use for this catalogue: the ranking is what it would be without."""
+    model: RankingModel | None = None
+    """A trained recommender; None: none is set."""
 
     def __call__(
         self,
@@ -231,8 +236,10 @@ class RankTool:
         liked: Sequence[int] = (),
         disliked: Sequence[int] = (),
         words: str = "",
+        said: Conversation | None = None,
     ) -> ItemList:
-        """Order ``bus.rows``; the result is also kept as ``bus.ranked``. ``words``: what the request says it wants."""
+        """Order ``bus.rows``; the result is also kept as ``bus.ranked``. ``words``: what the request says it wants;
+        ``said``: the conversation, for the trained recommender. One that fails is named in ``bus.failed``."""
         config, rows = self.config, bus.rows
         total = np.zeros(len(rows), dtype=np.float32)
         if len(rows):
@@ -252,6 +259,8 @@ class RankTool:
             total += boost * (config.fame * self.content.fame()[rows] + config.quality * self.content.quality()[rows])
             if self.pack is not None:
                 total += self._by_pack(self.pack, bus, liked, words)
+            if self.model is not None and said is not None:
+                total += self._by_model(self.model, bus, said)
             if (liked or disliked) and not evidence:
                 total = self._varied(rows, total)
         bus.ranked = ItemList.from_scores(rows, total)
@@ -295,6 +304,15 @@ class RankTool:
             if scores is not None:
                 added += np.float32(weight) * pack.among(scores, bus.rows)
         return added
+
+    def _by_model(self, model: RankingModel, bus: Candidates, said: Conversation) -> FloatArray:
+        """What the trained recommender adds for each candidate, float32 (len(bus.rows),); zeros when it fails."""
+        try:
+            scores = model.scores(said)
+        except ToolFailed as error:
+            bus.failed.append(("ranking model", str(error)))
+            return np.zeros(len(bus.rows), dtype=np.float32)
+        return np.float32(self.config.trained) * model.among(scores, bus.rows)
 
 
 def _all(start: BoolArray, masks: Sequence[BoolArray]) -> BoolArray:
