@@ -71,10 +71,10 @@ def dataset_names(datasets: Path, splits: Sequence[str], item_ids: Sequence[str]
     """
     found: dict[str, tuple[str, int, str]] = {}
     # INSPIRED first: where both have an item, in a joint model, it goes by its ReDial id.
-    readers = {"inspired": ("name", InspiredData), "redial": ("movieId", RedialData)}
-    for name, (key, reader) in readers.items():
+    for name, key in (("inspired", "name"), ("redial", "movieId")):
         if any(split.startswith(f"{name}-") for split in splits):
-            for _, record in json_lines(reader(datasets / name).folder / "items.jsonl.gz"):
+            data = InspiredData(datasets / name) if name == "inspired" else RedialData(datasets / name)
+            for _, record in json_lines(data.folder / "items.jsonl.gz"):
                 imdb = record.get("imdb_id")
                 found[str(record[key])] = (str(record["title"]), int(record["year"] or 0), str(imdb or ""))
     if not found:
