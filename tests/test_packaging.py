@@ -106,7 +106,7 @@ def test_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: zipfile.
     data |= {*(ROOT / "tools" / "packs").iterdir()}
     data |= {*(ROOT / "eval" / "scenarios" / "data").glob("*.yaml")}
     data |= {*(ROOT / "eval" / "memory").glob("*.jsonl"), *(ROOT / "eval" / "requests" / "data").glob("*.jsonl")}
-    data |= {*(ROOT / "eval" / "sim" / "prompts").glob("*.txt")}
+    data |= {*(ROOT / "eval" / "sim" / "prompts").glob("*.txt"), *(ROOT / "eval" / "wishes" / "data").glob("*.jsonl")}
     assert data, "there are no prompts"
     wanted = {f"convrec/{path.relative_to(ROOT).as_posix()}" for path in {*SOURCES, *data, ROOT / "py.typed"}}
     assert names == wanted
