@@ -245,6 +245,7 @@ def test_a_file_that_is_not_of_the_form_is_refused_by_line_and_field(tmp_path: P
     twice["candidates"][1]["item"] = twice["candidates"][0]["item"]
     assert f"{twice['candidates'][0]['item']} occurs twice" in refused(tmp_path, twice)
     assert "split" in refused(tmp_path, {**good, "split": "train"})
+    assert "at least two" in refused(tmp_path, {**good, "candidates": good["candidates"][:1]})
     assert "turns" in refused(tmp_path, {**good, "turns": []})
     (tmp_path / "latin.jsonl").write_bytes(b"caf\xe9\n")
     with pytest.raises(DataError, match="UTF-8"):

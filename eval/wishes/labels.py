@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from convrec.core.errors import DataError, RequestError
+from convrec.core.text import clean
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Split: TypeAlias = Literal["dev", "heldout"]
@@ -50,12 +51,14 @@ class Wish(_Strict):
 class LabelledWish(Wish):
     asked: str = Field(min_length=1, max_length=2000)
     """What the agent tells a reranker of the wish: the last turn and the conditions that were read."""
-    candidates: tuple[Graded, ...] = Field(min_length=2)
+    candidates: tuple[Graded, ...]
     """In fused order, best first, whatever the order in the file."""
 
     @field_validator("candidates")
     @classmethod
     def _by_score(cls, candidates: tuple[Graded, ...]) -> tuple[Graded, ...]:
+        if len(candidates) < 2:
+            raise ValueError("give at least two")
         items = [one.item for one in candidates]
         twice = next((item for item in items if items.count(item) > 1), None)
         if twice is not None:
@@ -127,8 +130,18 @@ def _read(file: Path | None, form: type[W]) -> Iterator[W]:
         try:
             wish = form.model_validate_json(line)
         except ValidationError as error:
-            raise DataError(f"{name}, line {number}: {error}. Correct the line") from error
+            raise DataError(f"{name}, line {number}: {_wrong(error)}. Correct the line") from error
         if {wish.id, wish.turns} & taken:
             raise DataError(f"{name}, line {number}: the wish {wish.id} or its words occur twice. Give each wish once")
         taken |= {wish.id, wish.turns}
         yield wish
+
+
+def _wrong(error: ValidationError) -> str:
+    """The first three faults by field: a wish that was not graded yet has one per candidate."""
+    faults = [
+        f"{'.'.join(map(str, fault['loc'])) or 'line'}: {fault['msg']}, got {clean(repr(fault['input']), 60)}"
+        for fault in error.errors()
+    ]
+    more = f" and {len(faults) - 3} more faults" if len(faults) > 3 else ""
+    return "; ".join(faults[:3]) + more
