@@ -56,6 +56,9 @@ Tier = Annotated[
 ]
 User = Annotated[str | None, typer.Option("--user", help="Whose preferences are used.")]
 CatalogueName = Annotated[str | None, typer.Option("--catalogue", help="Catalogue to recommend from.")]
+RankingModel = Annotated[
+    Path | None, typer.Option("--ranking-model", help="Folder of `convrec train`: rank by it too.", show_default=False)
+]
 Session = Annotated[str | None, typer.Option("--session", help="Go on with this conversation, else a new one.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 AllowRemote = Annotated[
@@ -153,6 +156,7 @@ def ask(
     user: User = None,
     session: Session = None,
     catalogue: CatalogueName = None,
+    ranking_model: RankingModel = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
 ) -> None:
@@ -163,7 +167,7 @@ def ask(
     from rich.console import Console
 
     services = _services(ctx)
-    settings = _settings(services, tier, catalogue)
+    settings = _settings(services, tier, catalogue, ranking_model)
     text = asking.message_of(message)
     session_id = session or f"ask-{uuid.uuid4().hex[:12]}"
     with services.agent(settings) as agent:
@@ -187,13 +191,14 @@ def chat(
     user: User = None,
     session: Session = None,
     catalogue: CatalogueName = None,
+    ranking_model: RankingModel = None,
 ) -> None:
     """Talk in the terminal; /help lists what else it can do."""
     from convrec.serve import chat as chatting
     from rich.console import Console
 
     services = _services(ctx)
-    settings = _settings(services, tier, catalogue)
+    settings = _settings(services, tier, catalogue, ranking_model)
     console = Console()
     with console.status("opening the catalogue"):
         agent = services.open_agent(settings)
@@ -214,6 +219,7 @@ def serve(
     ctx: typer.Context,
     tier: Tier = None,
     catalogue: CatalogueName = None,
+    ranking_model: RankingModel = None,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8000,
     host: Host = "127.0.0.1",
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes; they share their stores.")] = 1,
@@ -223,7 +229,7 @@ def serve(
     from convrec.serve.serve_command import run_one, run_several
 
     services = _services(ctx)
-    settings = _settings(services, tier, catalogue)
+    settings = _settings(services, tier, catalogue, ranking_model)
     if workers > 1:
         run_several(services, settings, workers, host=host, port=port, allow_remote=allow_remote)
         return
@@ -244,6 +250,7 @@ def mcp(
     user: Annotated[str | None, typer.Option("--user", help="Whose preferences, where no header says so.")] = None,
     tier: Tier = None,
     catalogue: CatalogueName = None,
+    ranking_model: RankingModel = None,
     port: Annotated[int, typer.Option("--port", help="With --http; 0 takes a free one.")] = 8765,
     host: Host = "127.0.0.1",
     allow_remote: AllowRemote = False,
@@ -252,7 +259,7 @@ def mcp(
     from convrec.serve.mcp_command import run_mcp
 
     services = _services(ctx)
-    settings = _settings(services, tier, catalogue)
+    settings = _settings(services, tier, catalogue, ranking_model)
     run_mcp(services, settings, http=http, user=user, host=host, port=port, allow_remote=allow_remote)
 
 
@@ -260,6 +267,7 @@ def web_app(
     ctx: typer.Context,
     tier: Tier = None,
     catalogue: CatalogueName = None,
+    ranking_model: RankingModel = None,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 7860,
     host: Host = "127.0.0.1",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
@@ -271,7 +279,7 @@ def web_app(
     services = _services(ctx)
     run_one(
         services,
-        _settings(services, tier, catalogue),
+        _settings(services, tier, catalogue, ranking_model),
         host=host,
         port=port,
         allow_remote=allow_remote,
@@ -316,10 +324,13 @@ def _services(ctx: typer.Context) -> Services:
     return ctx.obj
 
 
-def _settings(services: Services, tier: TierChoice | None, catalogue: str | None) -> Settings:
+def _settings(
+    services: Services, tier: TierChoice | None, catalogue: str | None, ranking_model: Path | None
+) -> Settings:
     if catalogue is not None and (not catalogue or catalogue != Path(catalogue).name or catalogue.startswith(".")):
         raise RequestError("--catalogue", catalogue, "Expected the name of a catalogue, see: convrec data list")
-    return services.with_settings(tier=tier.value if tier else None, catalogue=catalogue)
+    ranking = services.settings.ranking.model_copy(update={"model": ranking_model}) if ranking_model else None
+    return services.with_settings(tier=tier.value if tier else None, catalogue=catalogue, ranking=ranking)
 
 
 def _version(wanted: bool) -> None:

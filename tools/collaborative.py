@@ -83,7 +83,10 @@ class PackExpert:
         bound = self._get()
         taken = scores[rows]
         known = bound.known[rows] if bound else np.zeros(len(rows), dtype=np.bool_)
-        return among_known(taken / np.float32(max(float(taken.max(initial=0.0)), 1.0)), known)
+        if not known.any():
+            return np.zeros(len(rows), dtype=np.float32)
+        taken = taken / np.float32(max(float(taken.max()), 1.0))
+        return np.where(known, taken, taken[known].mean()).astype(np.float32)
 
     def _spread(self, bound: _Bound, scores: FloatArray) -> FloatArray:
         """Scores of the pack's items as scores of the catalogue's; 0 for the others."""
@@ -110,11 +113,3 @@ class PackExpert:
         known = np.zeros(self.catalogue.size, dtype=np.bool_)
         known[list(pack_row_of)] = True
         return _Bound(pack, rows, pack_row_of, known) if pack_row_of else None
-
-
-def among_known(scores: FloatArray, known: BoolArray) -> FloatArray:
-    """Scores of some candidates with the one rule for the unknown: the mean of the known. Zeros when none is known.
-    Float32, shape of both."""
-    if not known.any():
-        return np.zeros(len(scores), dtype=np.float32)
-    return np.where(known, scores, scores[known].mean()).astype(np.float32)

@@ -16,6 +16,8 @@ from convrec.tools.recommenders.item_names import ItemNames
 from convrec.tools.schema import FieldType, Role
 
 IMDB = re.compile(r"tt\d{7,9}")
+_ARTICLE_LAST = re.compile(r"(.+), (The|An?)")
+""""Matrix, The" is "The Matrix"."""
 _IMDB_FIELDS = ("imdb_id", "imdb", "tconst")
 """Fields of a catalogue that may hold IMDb ids, where its own ids are others."""
 
@@ -78,7 +80,7 @@ class _Matcher:
     def title(self, model_row: int) -> str:
         """The model's title, folded; "" when it has none."""
         title = self.names.titles[model_row] if self.names is not None else ""
-        return "" if title == self.item_ids[model_row] else fold(title)
+        return "" if title == self.item_ids[model_row] else fold(_ARTICLE_LAST.sub(r"\2 \1", title))
 
     def imdb(self, model_row: int) -> str:
         own = self.item_ids[model_row]
@@ -91,8 +93,7 @@ class _Matcher:
             if row is None:
                 continue
             said = self.title(model_row)
-            # "matrix the" and "the matrix" are one title.
-            same = not said or sorted(said.split()) == sorted(fold(titles[row] or "").split())
+            same = not said or said == fold(_ARTICLE_LAST.sub(r"\2 \1", titles[row] or ""))
             if same or IMDB.fullmatch(self.item_ids[model_row]):
                 yield model_row, row
 

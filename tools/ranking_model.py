@@ -19,7 +19,6 @@ import numpy as np
 from convrec.core.errors import ConvrecError, ToolFailed
 from convrec.core.items import BoolArray, FloatArray, RowArray
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.collaborative import among_known
 from convrec.tools.datasets import Message
 from convrec.tools.ranking_items import Matched
 from convrec.tools.recommenders.base import Recommender
@@ -28,7 +27,12 @@ from convrec.tools.recommenders.registry import load_recommender
 from convrec.tools.recommenders.text import STOPWORDS, tokens
 
 RANK_HALF = 60
-"""Places after which a score has halved: the constant of reciprocal rank fusion."""
+"""Places after which a score has halved: the constant of reciprocal rank fusion..."""
+RANK_HALF_SHARE = 0.1
+"""...or, in a small catalogue, this share of the items that the model knows."""
+SHRINKAGE = 5
+"""Items at the model's average that join the known candidates where their mean is taken: of one that it knows, the
+others would else all be as good."""
 TURNS_READ = 20
 """Newest turns that the model reads; its experts look no further back."""
 SHORTEST_TITLE = 3
@@ -89,8 +93,8 @@ class RankingModel:
         self.scores(Conversation(text="warm"))
 
     def scores(self, said: Conversation) -> FloatArray:
-        """How well each item fits the conversation: 1 for the model's best, half of it 60 places below, 0 for what it
-        does not put forward, does not know, or what was named. Float32, shape (n_items,).
+        """How well each item fits the conversation: 1 for the model's best, half of it :data:`RANK_HALF` places below,
+        0 for what it does not put forward, does not know, or what was named. Float32, shape (n_items,).
 
         Raises:
             ToolFailed: the model cannot be loaded or asked.
@@ -110,7 +114,8 @@ class RankingModel:
         # Of equal scores each has the last of their places: where the model cannot tell, it says little.
         places = np.searchsorted(np.sort(own), own, side="right") - 1
         out = np.zeros(self.catalogue.size, dtype=np.float32)
-        out[ranked] = RANK_HALF / (RANK_HALF + places)
+        half = min(RANK_HALF, max(1.0, RANK_HALF_SHARE * self.covered()))
+        out[ranked] = half / (half + places)
         return out
 
     def _loaded(self) -> Recommender:
@@ -122,9 +127,14 @@ class RankingModel:
         return self._model
 
     def among(self, scores: FloatArray, rows: RowArray) -> FloatArray:
-        """The scores of some candidates, float32 (len(rows),); those that the model does not know get the mean of
-        those that it knows."""
-        return among_known(scores[rows], self.known[rows])
+        """The scores of some candidates, float32 (len(rows),). Those that the model does not know are neither
+        favoured nor punished: they get the mean of those that it knows, shrunk to its mean over the catalogue."""
+        own, known = scores[rows], self.known[rows]
+        if not known.any():
+            return np.zeros(len(rows), dtype=np.float32)
+        everywhere = float(scores[self.known].mean())
+        neutral = (float(own[known].sum()) + SHRINKAGE * everywhere) / (int(known.sum()) + SHRINKAGE)
+        return np.where(known, own, neutral).astype(np.float32)
 
     def context(self, said: Conversation) -> Context:
         """The conversation in the model's items. The user is the seeker; of what was recommended, the recommender
