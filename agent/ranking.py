@@ -128,7 +128,7 @@ def _needs(kinds: list[str], folder: Path, settings: Settings) -> Path | None:
                 elif not installed(library):
                     raise MissingExtraError(library, extra, f"the recommender {kind}")
             except MissingExtraError as error:
-                raise _wrong(folder, str(error), "Or do without the ranking model") from error
+                raise _wrong(folder, str(error).rstrip("."), "Or do without the ranking model") from error
             except OSError as error:
                 fix = "On Debian or Ubuntu: apt-get install libgomp1"
                 raise _wrong(folder, f"LightGBM cannot be loaded ({error})", fix) from error
@@ -150,7 +150,9 @@ def _matched(settings: Settings, catalogue: Catalogue, folder: Path, manifest: d
         try:
             names = dataset_names(settings.datasets, [str(split) for split in splits], item_ids)
         except DatasetError as error:
-            raise _wrong(folder, f"it does not name its items, and {error}", "Or train it again") from error
+            raise _wrong(
+                folder, f"it does not name its items, and {str(error).rstrip('.')}", "Or train it again"
+            ) from error
     try:
         return match_items(catalogue, item_ids, names)
     except CatalogueError as error:

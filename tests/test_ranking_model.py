@@ -153,6 +153,13 @@ class TestScores:
         assert {scores[row(films, i)] for i in ("tt0000001", "x5", "x8", "77")} == {0.0}
         assert scores.dtype == np.float32
 
+    def test_where_the_conversation_tells_it_nothing_it_says_nothing(
+        self, films: Catalogue, model: RankingModel
+    ) -> None:
+        """EASE would name what is popular: words alone, or a film that it does not know, tell it nothing."""
+        for said in (Conversation(text="a storm"), Conversation(text="like Unknown", named=(row(films, "x8"),))):
+            assert not model.scores(said).any()
+
     def test_the_unknown_get_the_mean_of_the_known_and_conditions_hold(
         self, films: Catalogue, model: RankingModel
     ) -> None:

@@ -35,6 +35,8 @@ SHRINKAGE = 5
 others would else all be as good."""
 TURNS_READ = 20
 """Newest turns that the model reads; its experts look no further back."""
+ALWAYS = "popularity"
+"""The one kind that says the same to everybody: who sets it wants that."""
 SHORTEST_TITLE = 3
 _YEAR = r"(?:\s*\(\d{4}\))?"
 _ARTICLE = re.compile(r"(?:the|an?)\s+", re.IGNORECASE)
@@ -75,6 +77,8 @@ class RankingModel:
     known: BoolArray = field(init=False)
     """Which items of the catalogue the model knows; bool, shape (n_items,)."""
     _model: Recommender | None = field(init=False, default=None)
+    _silent: FloatArray | None = field(init=False, default=None)
+    """What it says to an empty conversation; float32, shape (1, items of the model)."""
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -94,7 +98,8 @@ class RankingModel:
 
     def scores(self, said: Conversation) -> FloatArray:
         """How well each item fits the conversation: 1 for the model's best, half of it :data:`RANK_HALF` places below,
-        0 for what it does not put forward, does not know, or what was named. Float32, shape (n_items,).
+        0 for what it does not put forward, does not know, or what was named. All 0 where the conversation tells it
+        nothing, as it would only say what is popular. Float32, shape (n_items,).
 
         Raises:
             ToolFailed: the model cannot be loaded or asked.
@@ -104,8 +109,12 @@ class RankingModel:
             try:
                 with self.around():
                     raw = self._loaded().score([context])
+                    if self._silent is None:
+                        self._silent = self._loaded().score([Context()])
             except (ConvrecError, OSError, RuntimeError, ValueError) as error:
                 raise ToolFailed(f"the ranking model in {self.folder} failed: {error}") from error
+        if self.name != ALWAYS and np.array_equal(raw, self._silent):
+            return np.zeros(self.catalogue.size, dtype=np.float32)
         found = self.matched.items.scores(raw)[0]
         ranked = self.known.copy()
         ranked[list(said.named)] = False
