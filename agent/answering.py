@@ -21,7 +21,7 @@ from convrec.agent.reranker import Reranker
 from convrec.agent.session import add_new, rows_of
 from convrec.agent.turn_state import Turn, timed
 from convrec.agent.verifier import violations
-from convrec.agent.why import why_not
+from convrec.agent.why import reruns, why_not
 from convrec.agent.wording import Wording
 from convrec.core.errors import LLMError
 from convrec.core.items import Item
@@ -29,6 +29,10 @@ from convrec.core.settings import TurnSettings
 from convrec.memory.preferences import PreferenceMemory
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.references import Polarity
+
+LOOKED_UP: tuple[Polarity, ...] = ("asked", "named", "liked", "disliked", "seen")
+"""Mentions whose records a look-up reads."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,19 @@ class Answerer:
             case "chat":
                 yield from self._say(turn, (yield from self._wording().small_talk(turn)))
 
+    def runs_tools(self, turn: Turn) -> bool:
+        """Whether the answer to a planned turn calls a tool: look-up, filter, similar, search, rank, rerank."""
+        match turn.plan.action:
+            case "recommend":
+                return not (turn.reading.unknown and self._needs_the_unknown(turn))
+            case "lookup":
+                return bool(turn.reading.rows(*LOOKED_UP))
+            case "why":
+                pointed = turn.reading.mentions[0].row if turn.reading.mentions else None
+                return pointed is not None and reruns(turn, self.catalogue.item(pointed))
+            case _:
+                return False
+
     def _say(self, turn: Turn, text: str) -> Iterator[Event]:
         if text:
             piece = text if not turn.text else f"{'' if turn.text.endswith(chr(10)) else ' '}{text}"
@@ -73,11 +90,12 @@ class Answerer:
     def _look_up(self, turn: Turn) -> Iterator[Event]:
         started = time.perf_counter()
         reading, session = turn.reading, turn.session
-        rows = reading.rows("asked", "named", "liked", "disliked", "seen")
+        rows = reading.rows(*LOOKED_UP)
         items = self.toolbox.lookup(rows) if rows else []
-        ran = ToolRan("lookup", f"{len(items)} records", 0, len(items), time.perf_counter() - started)
-        turn.tools.append(ran)
-        yield ran
+        if rows:
+            ran = ToolRan("lookup", f"{len(items)} records", 0, len(items), time.perf_counter() - started)
+            turn.tools.append(ran)
+            yield ran
         pronoun = [m for m in reading.mentions if m.how == "reference"]
         other = None
         if len(pronoun) == 1 and not any(ch.isdigit() for ch in pronoun[0].said) and len(session.slate) > 1:

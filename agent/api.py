@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from convrec.agent.events import Event
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from convrec.memory.preferences import PreferenceMemory
     from convrec.memory.session_states import Sessions
     from convrec.tools.catalogue import Catalogue
+
+Approval: TypeAlias = Literal["ask", "off", "yes", "no"]
+"""ask: show the plan and wait before any tool runs. off: act at once. yes, no: carry out, drop the plan that waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,16 @@ class ConversationalAgent(Protocol):
     @property
     def sessions(self) -> Sessions: ...
 
-    def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
+    def turn(self, text: str, *, user: str, session_id: str, approval: Approval | None = None) -> Iterator[Event]:
         """Run one turn. Yields events as they happen; the last one is ``Finished``.
 
+        Args:
+            approval: whether a plan is shown first, or what is said outright of the one that waits, whatever ``text``
+                says; None: as the setting ``turn.approve``, and ``text`` says the rest.
+
         Raises:
-            RequestError: empty or too long ``text``, ``user`` or ``session_id`` (before the first event).
+            RequestError: empty or too long ``text``, ``user`` or ``session_id``; ``approval`` is "yes" or "no" and no
+                plan waits (before the first event).
         """
         ...
 

@@ -44,23 +44,24 @@ OPTIONS = 4
 SHORT_ANSWER = 8
 """Words of a message that may be an answer and nothing else."""
 
-_POLITE = (
+POLITE = (
     r"(?:[\s,.!]|please|thanks|thank you|pls|then|really|honestly|to me|for me|there|with me|ok(?:ay)?|oh|well|um+)*"
 )
 _ANYTHING = re.compile(
-    rf"{_POLITE}(?:i (?:really )?)?(?:(?:it |that )?(?:does ?n[o']?t|does not|do ?n[o']?t|do not) "
+    rf"{POLITE}(?:i (?:really )?)?(?:(?:it |that )?(?:does ?n[o']?t|does not|do ?n[o']?t|do not) "
     r"(?:really |much )?(?:matter|mind|care|know)(?: (?:about|which|either|at all)\b.*)?|no preferences?|"
     r"have no preferences?|no matter|"
     r"any(?:thing| of (?:them|those|these))?(?: (?:is|goes|would be)(?: fine| good| ok(?:ay)?)?)?|"
     r"either(?: (?:is|one))?(?: fine| ok(?:ay)?)?|whatever|all (?:of them )?(?:are )?(?:fine|good)|"
     r"you (?:choose|decide|pick)|up to you|not important|surprise me|skip(?: (?:it|that))?|no idea|not sure|"
-    rf"i'?m (?:easy|open|flexible)|don'?t mind,? you choose|next question){_POLITE}"
+    rf"i'?m (?:easy|open|flexible)|don'?t mind,? you choose|next question){POLITE}"
 )
-_YES = re.compile(
-    rf"{_POLITE}(?:yes|yeah|yep|yup|sure|ok(?:ay)?|please do|go ahead|why not|of course|absolutely|sounds good|"
-    rf"do (?:it|that|so)|that would be (?:nice|great|good)|i(?:'d| would) (?:like|love) that){_POLITE}"
+YES_WORDS = (
+    r"yes|yeah|yep|yup|sure|ok(?:ay)?|please do|go ahead|why not|of course|absolutely|sounds good|"
+    r"do (?:it|that|so)|that would be (?:nice|great|good)|i(?:'d| would) (?:like|love) that"
 )
-_NO = re.compile(rf"{_POLITE}(?:no+|nope|nah|not now|no thanks?(?: you)?|never){_POLITE}")
+_YES = re.compile(rf"{POLITE}(?:{YES_WORDS}){POLITE}")
+NO = re.compile(rf"{POLITE}(?:no+|nope|nah|not now|no thanks?(?: you)?|never){POLITE}")
 _FRAMES = {
     Role.YEAR: ("from {}", "something {}", "from the {}"),
     Role.DURATION: ("{} long", "something {}", "{} minutes"),
@@ -151,7 +152,7 @@ class Asker:
         if words <= SHORT_ANSWER and not reading.mentions:
             if _ANYTHING.fullmatch(low) or _YES.fullmatch(low):
                 return _goes_on(reading, ())
-            if _NO.fullmatch(low):
+            if NO.fullmatch(low):
                 return _goes_on(reading, ()) if asked.get("field") else replace(reading, act="other", query="")
         if reading.act in _LEAVING_OPEN:
             session.question = asked

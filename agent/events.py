@@ -96,6 +96,20 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan that waits for approval, in plain words. No tool has run; ``TurnResult.plan`` is the same as data."""
+
+    looking_for: tuple[str, ...]
+    leaving_out: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
+    """Likes, dislikes and standing instructions that will be used, each with the reason if there is one."""
+    not_applied: tuple[str, ...] = ()
+    """What is remembered and will not be used, each with the reason."""
+    steps: tuple[str, ...] = ()
+    """In the order in which they will run."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnResult:
     """The end of a turn: everything a surface needs, JSON-ready through :meth:`to_json`."""
 
@@ -111,6 +125,8 @@ class TurnResult:
     relaxed: tuple[str, ...] = ()
     question: Question | None = None
     """What was asked in this turn, None when nothing was."""
+    proposal: Proposal | None = None
+    """The plan that waits for a yes after this turn, None when none does."""
     applied_preferences: tuple[str, ...] = ()
     remembered: tuple[str, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()

@@ -107,6 +107,8 @@ def scrubbed(state: dict[str, Any], session_id: str, gone: Sequence[Preference])
             for c in state["conditions"]
             if c.get("expr") not in wanted and not (touched and _holds(c.get("said", ""), told))
         ]
+    if state.get("pending"):
+        out["pending"] = {}  # a plan that waits may rest on what is erased: it is made anew when it is asked for
     items = {p.subject.removeprefix("item:") for p in gone if p.kind == "item"}
     for name in _ITEM_LISTS:
         if name in state:

@@ -58,6 +58,8 @@ class Session:
     """The agent's question that waits for an answer, {} for none; see :mod:`convrec.agent.asking`."""
     asked: list[str] = field(default_factory=list)
     """Fields that were asked about in this conversation: none is asked twice."""
+    pending: dict[str, Any] = field(default_factory=dict)
+    """A plan that waits for the user's approval, {} for none; see :mod:`convrec.agent.approval_state`."""
 
     def focus(self, catalogue: Catalogue) -> Focus:
         last = catalogue.row_of(self.last) if self.last else None
@@ -85,12 +87,13 @@ class Session:
             "people": self.people,
             "people_field": self.people_field,
             "query": self.query,
-            "examples": self.examples,
-            "situation": self.situation,
             "began": self.began,
             "listed": self.listed,
+            "examples": self.examples,
+            "situation": self.situation,
             "question": self.question,
             "asked": self.asked,
+            "pending": self.pending,
         }
 
     @classmethod
@@ -107,12 +110,13 @@ class Session:
             people=data["people"],
             people_field=data["people_field"],
             query=data["query"],
+            began=data.get("began", 0),
+            listed=data.get("listed", 0),
             examples=list(data.get("examples", [])),
             situation=list(data.get("situation", ())),
             question=dict(data.get("question", {})),
-            began=data.get("began", 0),
-            listed=data.get("listed", 0),
             asked=list(data.get("asked", ())),
+            pending=dict(data.get("pending", {})),
         )
 
     def become(self, data: dict[str, Any]) -> None:

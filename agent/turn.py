@@ -5,30 +5,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from convrec.agent.answering import Answerer
-from convrec.agent.api import AgentInfo
+from convrec.agent.api import AgentInfo, Approval
+from convrec.agent.approval import DROPPED, OUTDATED, Approver, Verdict
+from convrec.agent.approval_state import as_running
 from convrec.agent.asking import Asker
 from convrec.agent.budget import Budget
 from convrec.agent.critic import Critic
 from convrec.agent.demonstrations import DemonstrationBank
-from convrec.agent.events import (
-    Event,
-    Finished,
-    Planned,
-    Recalled,
-)
+from convrec.agent.drafting import Drafting
+from convrec.agent.events import Event, Finished, Recalled
 from convrec.agent.executor import Executor, Toolbox
 from convrec.agent.llm.base import LLM
 from convrec.agent.memory_erasing import ERASED, ConversationEraser
 from convrec.agent.memory_extract import Extractor
 from convrec.agent.memory_learning import LearningKeeper
 from convrec.agent.memory_profile import ProfileKeeper
-from convrec.agent.planner import LLMPlanner, plan_by_rules, read_whole, to_judge
+from convrec.agent.memory_statements import StatementKeeper
+from convrec.agent.planner import LLMPlanner, plan_by_rules
 from convrec.agent.planner_examples import Examples
 from convrec.agent.planner_merge import Merger
 from convrec.agent.remember import FEEDBACK, Listener, item_feedback, need_of
@@ -37,9 +36,8 @@ from convrec.agent.request import interpret
 from convrec.agent.rerank_scores import RerankConfig
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
-from convrec.agent.superseding import rivals
 from convrec.agent.turn_state import Turn, result_of, timed, understood_of
-from convrec.core.errors import LLMError, LLMTimeout, MemoryStoreError, RequestError, ToolFailed
+from convrec.core.errors import LLMError, MemoryStoreError, RequestError, ToolFailed
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
 from convrec.memory.preferences import PreferenceMemory
@@ -71,9 +69,12 @@ class Agent:
     """Whether the model reads, after the turn, what the rules left unread of a user's tastes."""
     understander: Understander = field(init=False)
     listener: Listener = field(init=False)
+    keeper: StatementKeeper = field(init=False)
     profiles: ProfileKeeper = field(init=False)
     learning: LearningKeeper | None = field(init=False, default=None)
     answerer: Answerer = field(init=False)
+    approver: Approver = field(init=False)
+    drafting: Drafting = field(init=False)
     planner: LLMPlanner = field(init=False)
     merger: Merger = field(init=False)
     examples: Examples = field(init=False)
@@ -92,6 +93,7 @@ class Agent:
         self.listener = Listener(self.catalogue, self.understander.reader)
         self.preferences.reread = self.listener.reread
         self.preferences.on_erase(ConversationEraser(self.sessions, self._one_at_a_time))
+        self.keeper = StatementKeeper(self.catalogue, self.preferences, self.listener)
         self.profiles = ProfileKeeper(self.preferences)
         if self.llm is not None and self.llm_remembers:
             self.learning = LearningKeeper(self.preferences, Extractor(self.llm, self.listener))
@@ -110,54 +112,42 @@ class Agent:
             Critic(self.catalogue),
             Asker(self.catalogue, self.settings.questions),
         )
+        self.approver = Approver(self.catalogue, self.settings)
+        self.drafting = Drafting(
+            self.catalogue,
+            self.settings,
+            self.llm,
+            self.planner,
+            self.merger,
+            self.examples,
+            self.answerer.critic,
+            self._load_llm,
+        )
 
     # -- the turn -----------------------------------------------------------------------------------------------------
 
-    def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
+    def turn(self, text: str, *, user: str, session_id: str, approval: Approval | None = None) -> Iterator[Event]:
         message = self._checked(text)
-        return self._turn(message, checked_user(user), checked_id(session_id, "session_id"))
+        return self._turn(message, checked_user(user), checked_id(session_id, "session_id"), approval)
 
-    def _turn(self, text: str, user: str, session_id: str) -> Iterator[Event]:
+    def _turn(self, text: str, user: str, session_id: str, approval: Approval | None) -> Iterator[Event]:
         with self._one_at_a_time(user, session_id):
-            yield from self._locked_turn(text, user, session_id)
+            yield from self._locked_turn(text, user, session_id, approval)
 
-    def _locked_turn(self, text: str, user: str, session_id: str) -> Iterator[Event]:
+    def _locked_turn(self, text: str, user: str, session_id: str, approval: Approval | None) -> Iterator[Event]:
         started = time.perf_counter()
         session = self._load(user, session_id)
-        session.turn_count += 1
-        focus = session.focus(self.catalogue)
-        reading = self.understander.read(text, focus)
-        reading = self.answerer.asker.answered(reading, session, lambda said: self.understander.read(said, focus))
-        understood = time.perf_counter()
-        yield understood_of(reading, self.catalogue)
-        if reading.rejects:
-            add_new(session.rejected, session.slate)
-
-        unread: MemoryStoreError | None = None
-        try:
-            recalled = self.preferences.recall(user, need_of(reading, session, self.preferences.clock()))
-            if reading.act in ("forget", "profile"):  # about what is remembered: all of it, in full
-                recalled = replace(recalled, known=tuple(self.preferences.list(user)))
-        except MemoryStoreError as error:
-            recalled, unread = Recollection(), error
-        request = interpret(reading, session, self.catalogue, recalled)
-        yield Recalled(tuple(request.applied), tuple(request.left_out), tuple(request.reasons))
-        looked_up = time.perf_counter()
-
-        reranks = self.llm is not None and self.settings.rerank_top > 1
-        plan = plan_by_rules(reading, request, self.catalogue, rerank=reranks)
-        turn = Turn(
-            reading, session, request, list(recalled.known), plan, Budget(self.settings.llm_budget_s), started=started
-        )
-        turn.timings |= {"understand": understood - started, "recall": looked_up - understood}
-        turn.timings["first_event"] = understood - started
-        if unread is not None:
-            yield turn.fall_back("memory", unread, "answered without what is remembered")
-        yield from self._plan(turn, reranks, recalled)
-        with timed(turn, "answer"):
-            yield from self.answerer.answer(turn)
-        with timed(turn, "remember"):
-            yield from self._remember(turn)
+        verdict = self.approver.verdict(session, text, approval)
+        if verdict is None:
+            session.turn_count += 1
+            turn = yield from self._planned(text, session, started)
+            yield from self._respond(turn, self.approver.asks(approval))
+        else:
+            turn = self.approver.settled(session, text, verdict)
+            # Saved before a tool runs: whatever happens from here on, the plan is not carried out a second time.
+            self.sessions.save(user, session_id, session.to_json())
+            session.turn_count += 1
+            yield from self._settle(turn, verdict)
         session.situation = list(said_facets(text, session.situation))
         self.examples.learn(turn)
         session.turns.append((ERASED, ERASED) if turn.erased else (text, turn.text))
@@ -168,90 +158,83 @@ class Agent:
         if not turn.erased and turn.text != session.turns[-1][1]:
             session.turns[-1] = (text, turn.text)
             self.sessions.save(user, session_id, session.to_json())
-        if unread is None:
-            self.profiles.after(user, recalled)
-            if self.learning is not None and not turn.erased:
-                self.learning.after(reading, user, session_id, session.turn_count)
+        if turn.recalled is not None:
+            self.profiles.after(user, turn.recalled)
+        if self.learning is not None and not turn.erased:
+            for reading, number in turn.heard:
+                self.learning.after(reading, user, session_id, number)
         turn.timings["total"] = time.perf_counter() - started
         if self.observer is not None:
             self.observer(turn)
         yield Finished(result_of(turn, self.info))
 
-    def _plan(self, turn: Turn, reranks: bool, recalled: Recollection) -> Iterator[Event]:
-        """Rules plan what they are sure of; the rest is one LLM call, merged. The LLM never blocks the turn."""
-        note = ""
-        act = turn.reading.act
-        if self.llm is not None and act in ("recommend", "other"):
-            with timed(turn, "load"):
-                self._load_llm()  # the first turn waits for the model to be there; that is no part of its budget
-        whole = self.settings.drafts == "unsure" and read_whole(turn.reading)
-        if self.llm is not None and (act == "other" or (act == "recommend" and not whole)):
-            with turn.budget, timed(turn, "plan"):
-                try:
-                    turn.llm_calls += 1
-                    session = turn.session
-                    before = session.turns[-1][0] if session.turns and (session.slate or session.last) else ""
-                    shown = self.examples.choose(session, turn.reading, self.settings.demonstrations)
-                    draft, calls = self.planner.draft(
-                        self.llm, turn.reading.text, turn.budget, before=before, examples=shown
-                    )
-                    turn.calls += calls
-                    turn.llm_calls += len(calls) - 1
-                    merged = self.merger.merge(turn.reading, draft)
-                    turn.draft, turn.by_rules, turn.refused = draft, turn.reading, merged.refused
-                    turn.reading = merged.reading
-                    if merged.reading != turn.by_rules:
-                        turn.request = interpret(merged.reading, session, self.catalogue, recalled)
-                    judges = reranks and (to_judge(turn.request) or "rerank" in draft.tools)
-                    turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=judges)
-                    turn.planner = "llm+rules"
-                    yield from self._reflect(turn, reranks, recalled)
-                except LLMError as error:
-                    turn.budget.given_up = isinstance(error, LLMTimeout)
-                    rest = "; rerank and remark are left out in this turn" if turn.budget.given_up else ""
-                    yield turn.fall_back("planner", error, f"the rule planner took over{rest}")
-        elif self.llm is not None:
-            note = "read by rule; no LLM call needed"
-            judges = reranks and to_judge(turn.request)
-            turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=judges)
-        yield Planned(turn.plan.model_dump(mode="json"), turn.planner, note)
+    def _planned(self, text: str, session: Session, started: float) -> Generator[Event, None, Turn]:
+        """Understand, recall, plan: nothing here calls a tool or writes to memory."""
+        running = as_running(session)
+        focus = running.focus(self.catalogue)
+        reading = self.understander.read(text, focus)
+        reading = self.answerer.asker.answered(reading, session, lambda said: self.understander.read(said, focus))
+        reading = self.approver.as_change(reading, session)
+        understood = time.perf_counter()
+        yield understood_of(reading, self.catalogue)
+        if reading.rejects:
+            add_new(session.rejected, session.slate)
 
-    def _reflect(self, turn: Turn, reranks: bool, recalled: Recollection) -> Iterator[Event]:
-        """The critic on a merged plan. The one repair: the plan by rule alone."""
-        if self.settings.reflection == "off" or turn.by_rules is None:
-            return
-        faults = self.answerer.critic.plan(turn.by_rules, turn.request, turn.plan)
-        if not faults:
-            return
-        turn.reading = turn.by_rules
-        turn.request = interpret(turn.by_rules, turn.session, self.catalogue, recalled)
-        turn.plan = plan_by_rules(turn.reading, turn.request, self.catalogue, rerank=reranks)
-        turn.planner = "rules"
-        yield turn.fall_back("critic", "; ".join(fault.what for fault in faults), "took the plan by rule")
-
-    # -- state --------------------------------------------------------------------------------------------------------
-
-    def _remember(self, turn: Turn) -> Iterator[Event]:
-        session, reading = turn.session, turn.reading
-        ids = {polarity: [self.catalogue.item(r).id for r in reading.rows(polarity)] for polarity in FEEDBACK.values()}  # type: ignore[arg-type]
-        for polarity, item_ids in ids.items():
-            for item_id in item_ids:
-                take_back(session, item_id, polarity)
-        add_new(session.liked, ids["liked"])
-        add_new(session.disliked, ids["disliked"])
-        add_new(session.seen, ids["seen"])
-        add_new(session.named, [self.catalogue.item(m.row).id for m in reading.mentions if m.how != "reference"])
-        if reading.mentions and not turn.items and turn.plan.action == "feedback":
-            session.last = self.catalogue.item(reading.mentions[-1].row).id
+        unread: MemoryStoreError | None = None
         try:
-            at = self.preferences.clock()
-            for new in self.listener.statements(reading, session.session_id, session.turn_count, at):
-                kept = self.preferences.add(session.user, new, supersedes=rivals(new, turn.remembered))
-                turn.learned.append(kept.text)
-            # Remembered for good, so that forgetting it there ends it here too.
-            session.conditions = [c for c in session.conditions if not c.standing]
+            recalled = self.preferences.recall(session.user, need_of(reading, running, self.preferences.clock()))
+            if reading.act in ("forget", "profile"):  # about what is remembered: all of it, in full
+                recalled = replace(recalled, known=tuple(self.preferences.list(session.user)))
         except MemoryStoreError as error:
-            yield turn.fall_back("memory", error, "did not remember it")
+            recalled, unread = Recollection(), error
+        request = interpret(reading, running, self.catalogue, recalled)
+        yield Recalled(tuple(request.applied), tuple(request.left_out), tuple(request.reasons))
+        looked_up = time.perf_counter()
+
+        plan = plan_by_rules(reading, request, self.catalogue, rerank=self.drafting.reranks)
+        turn = Turn(
+            reading, session, request, list(recalled.known), plan, Budget(self.settings.llm_budget_s), started=started
+        )
+        turn.timings |= {"understand": understood - started, "recall": looked_up - understood}
+        turn.timings["first_event"] = understood - started
+        if unread is not None:
+            yield turn.fall_back("memory", unread, "answered without what is remembered")
+        else:
+            turn.recalled, turn.heard = recalled, ((reading, session.turn_count),)
+        yield from self.drafting.plan(turn, running, recalled)
+        return turn
+
+    def _respond(self, turn: Turn, asks: bool) -> Iterator[Event]:
+        """Answer, or show the plan first when it would run a tool and that ``asks`` for approval."""
+        acts = self.answerer.runs_tools(turn)
+        if asks and acts:
+            if turn.plan.action == "recommend":  # what was stated is true whatever becomes of the plan
+                with timed(turn, "remember"):
+                    yield from self.keeper.keep(turn)
+            with timed(turn, "answer"):
+                yield from self.approver.propose(turn)
+            return
+        if acts:
+            turn.session.pending = {}  # another request takes the place of the plan that waits
+        with timed(turn, "answer"):
+            yield from self.answerer.answer(turn)
+        with timed(turn, "remember"):
+            yield from self.keeper.keep(turn)
+        yield from self.approver.still_open(turn)
+
+    def _settle(self, turn: Turn, verdict: Verdict) -> Iterator[Event]:
+        """Carry out the plan that was approved, as it was shown; or say that it is gone."""
+        turn.timings["first_event"] = time.perf_counter() - turn.started
+        if turn.plan.action == "chat":
+            yield from self.approver.say(turn, DROPPED if verdict == "no" else OUTDATED)
+            return
+        yield self.approver.carried_out(turn)
+        with timed(turn, "answer"):
+            yield from self.answerer.answer(turn)
+        if turn.plan.action == "recommend":
+            self.keeper.without_standing(turn)
+        else:
+            yield from self.keeper.keep(turn)
 
     # -- the rest of the interface ------------------------------------------------------------------------------------
 
@@ -270,11 +253,6 @@ class Agent:
         if polarity is None:
             raise RequestError("kind", kind, f"Give one of: {', '.join(FEEDBACK)}.")
         item = self.catalogue.item(row)
-        if self.toolbox.rank.model is not None:
-            try:
-                self.toolbox.rank.model.warm()
-            except ToolFailed as error:  # each turn says that it ranks without it
-                logger.warning("the ranking model could not be warmed: %s", error)
         with self._one_at_a_time(user, session_id):
             session = self._load(user, session_id)
             take_back(session, item_id, polarity)
@@ -292,6 +270,11 @@ class Agent:
         self.answerer.asker.splitter.facets()
         if self.toolbox.rank.pack is not None:
             self.toolbox.rank.pack.covered()
+        if self.toolbox.rank.model is not None:
+            try:
+                self.toolbox.rank.model.warm()
+            except ToolFailed as error:  # each turn says that it ranks without it
+                logger.warning("the ranking model could not be warmed: %s", error)
         self.understander.linker.people.by_surname()
         self.understander.read("something like “warm”", Focus())
         if self.toolbox.search.embedder is not None:

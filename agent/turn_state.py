@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from convrec.agent.api import AgentInfo
 from convrec.agent.budget import Budget
-from convrec.agent.events import Fallback, Question, RecommendedItem, ToolRan, TurnResult, Understood
+from convrec.agent.events import Fallback, Proposal, Question, RecommendedItem, ToolRan, TurnResult, Understood
 from convrec.agent.llm.base import Completion, Meter
 from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
 from convrec.agent.session import Session
 from convrec.core.items import EMPTY_ROWS, RowArray
 from convrec.core.text import clean
+from convrec.memory.reading import Recollection
 from convrec.memory.records import Preference
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.understand import Understanding
@@ -44,6 +45,7 @@ class Turn:
     candidates: RowArray = field(default_factory=lambda: EMPTY_ROWS)
     """Rows the tools put forward, best first; what is not among them is never shown."""
     question: Question | None = None
+    proposal: Proposal | None = None
     relaxed: list[str] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
     tools: list[ToolRan] = field(default_factory=list)
@@ -58,6 +60,12 @@ class Turn:
     erased: bool = False
     """Something was erased in this turn: its own words, which name it, are not kept either."""
     learned: list[str] = field(default_factory=list)
+    kept: bool = True
+    """Whether memory took what was stated."""
+    recalled: Recollection | None = None
+    """What memory had to say on it; None when it could not be read or was not asked."""
+    heard: tuple[tuple[Understanding, int], ...] = ()
+    """Messages that a model may read for tastes once the turn is over, and the numbers of their turns."""
     started: float = field(default_factory=time.perf_counter)
 
     def fall_back(self, stage: str, why: object, instead: str) -> Fallback:
@@ -104,6 +112,7 @@ def result_of(turn: Turn, info: AgentInfo) -> TurnResult:
         conditions=tuple(c.label for c in turn.request.hard),
         relaxed=tuple(turn.relaxed),
         question=turn.question,
+        proposal=turn.proposal,
         applied_preferences=tuple(turn.request.applied),
         remembered=tuple(turn.learned),
         fallbacks=tuple(turn.fallbacks),

@@ -22,6 +22,12 @@ BREAKS_SAID = 3
 """Conditions named at most."""
 
 
+def reruns(turn: Turn, item: Item) -> bool:
+    """Whether :func:`why_not` has to run the request again to answer."""
+    slate = turn.session.slate
+    return bool(slate) and item.id not in slate and not next(_known(turn, item), "")
+
+
 def why_not(turn: Turn, item: Item, executor: Executor) -> str:
     """The reason on record why ``item`` is not on the last list. The request is run again, so that a rank is a fact."""
     catalogue = executor.catalogue
@@ -74,13 +80,13 @@ def _running(turn: Turn, item: Item, catalogue: Catalogue) -> Request:
         disliked=now.disliked,
         excluded=now.excluded - {item.row} - set(rows_of(catalogue, session.slate)),
         query=session.query,
+        said=conversation_of(session, catalogue),
     )
 
 
 def _broken(condition: Condition, item: Item, catalogue: Catalogue) -> str:
     said = []
     for name in sorted(fields_of(condition.expr)):
-        said=conversation_of(session, catalogue),
         spec = catalogue.schema.field(name)
         if spec is not None:
             said.append(say(spec, item.fields.get(name)) or f"no {spec.spoken} on record")

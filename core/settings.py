@@ -92,10 +92,10 @@ class TurnSettings(Section):
     questions: Literal["on", "off", "random"] = Field(
         "on", description="ask one question beside the list when unsure; random: for comparison, any field that fits"
     )
+    approve: bool = Field(False, description="show the plan and wait for a yes before any tool runs")
     max_message_chars: int = Field(4000, ge=100, description="longest user message accepted")
 
 
-class ServerSettings(Section):
 class RankingSettings(Section):
     """A recommender of one's own in the chat's ranking. See docs/recommenders.md."""
 
@@ -107,6 +107,7 @@ class RankingSettings(Section):
     )
 
 
+class ServerSettings(Section):
     """How the HTTP API guards itself. See docs/api.md."""
 
     keys: Literal["auto", "required", "off"] = Field(
@@ -155,8 +156,8 @@ class Settings(BaseSettings):
     memory: MemorySettings = MemorySettings()
     sessions: SessionSettings = SessionSettings()
     turn: TurnSettings = TurnSettings()
-    server: ServerSettings = ServerSettings()
     ranking: RankingSettings = RankingSettings()
+    server: ServerSettings = ServerSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -12,17 +12,20 @@ import logging
 import queue
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from convrec.agent.events import Event, Fallback, Finished, RecommendedItem, Token, ToolRan, TurnResult
+from convrec.agent.api import Approval
+from convrec.agent.events import Fallback, Finished, RecommendedItem, Token, ToolRan, TurnResult
 from convrec.core.errors import ConvrecError, RequestError
 from convrec.core.files import write_json
 from convrec.core.version import VERSION
 from convrec.serve import render
+from convrec.serve.chat_events import events_of
 from convrec.serve.render import SHORT_ID, line, plain
 from rich.console import Console
 from rich.markup import escape
@@ -88,9 +91,17 @@ class Chat:
     """One conversation. ``run`` returns when the user leaves; the agent stays the caller's."""
 
     def __init__(
-        self, agent: ConversationalAgent, console: Console, read: Reader, *, user: str, session_id: str
+        self,
+        agent: ConversationalAgent,
+        console: Console,
+        read: Reader,
+        *,
+        user: str,
+        session_id: str,
+        approve: bool | None = None,
     ) -> None:
         self.agent, self.console, self.read = agent, console, read
+        self.approval: Approval | None = None if approve is None else "ask" if approve else "off"
         self.user, self.session_id = user, session_id
         self._last: TurnResult | None = None
         self._slate: tuple[RecommendedItem, ...] = ()
@@ -119,6 +130,9 @@ class Chat:
         past = self.agent.history(user=self.user, session_id=self.session_id)
         if past:
             plain(self.console, f"Going on after {len(past)} {'turn' if len(past) == 1 else 'turns'}.", style="dim")
+            state = self.agent.sessions.load(self.user, self.session_id)
+            if state is not None and state.get("pending"):
+                plain(self.console, f"A plan waits for your “yes”:\n{past[-1][1]}")
         plain(self.console, f"Say what {info.item_noun_plural} you are after; /help lists the commands.", style="dim")
         warming = threading.Thread(target=self._warm, name="convrec-warm", daemon=True)
         warming.start()
@@ -158,7 +172,8 @@ class Chat:
         started = False
         writer = render.Writer(self.console)
         steps: list[str] = []
-        with closing(_events(self.agent, text, self.user, self.session_id, pool)) as events:
+        turn = partial(self.agent.turn, text, user=self.user, session_id=self.session_id, approval=self.approval)
+        with closing(events_of(turn, pool)) as events:
             waiting = self.console.status("thinking")
             waiting.start()
             try:
@@ -320,36 +335,3 @@ class Chat:
             return self.read("yes or no> ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
-
-
-def _events(
-    agent: ConversationalAgent, text: str, user: str, session_id: str, pool: ThreadPoolExecutor
-) -> Generator[Event, None, None]:
-    """The events of a turn that runs in ``pool``; closing this iterator ends the turn at its next event."""
-    events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-    stopped = threading.Event()
-
-    def work() -> None:
-        try:
-            turn = agent.turn(text, user=user, session_id=session_id)
-            for event in turn:
-                if stopped.is_set():
-                    break
-                events.put(event)
-            _close(turn)
-        finally:
-            events.put(None)
-
-    done = pool.submit(work)
-    try:
-        while (event := events.get()) is not None:
-            yield event
-        done.result()
-    finally:
-        stopped.set()
-
-
-def _close(turn: Iterator[Event]) -> None:
-    close = getattr(turn, "close", None)
-    if close is not None:
-        close()

@@ -59,6 +59,9 @@ CatalogueName = Annotated[str | None, typer.Option("--catalogue", help="Catalogu
 RankingModel = Annotated[
     Path | None, typer.Option("--ranking-model", help="Folder of `convrec train`: rank by it too.", show_default=False)
 ]
+Approve = Annotated[
+    bool | None, typer.Option("--approve/--no-approve", help="Show each plan and wait for a yes before any tool runs.")
+]
 Session = Annotated[str | None, typer.Option("--session", help="Go on with this conversation, else a new one.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 AllowRemote = Annotated[
@@ -183,6 +186,9 @@ def ask(
             typer.echo(json.dumps(result.to_json(), ensure_ascii=True))
         else:
             asking.show(result, agent.catalogue.schema, Console())
+        if result.proposal is not None and not quiet:
+            said = f'a plan waits; carry it out with: convrec ask --session {session_id} "yes"'
+            Console(stderr=True).print(said, style="yellow", markup=False, highlight=False)
 
 
 def chat(
@@ -192,6 +198,7 @@ def chat(
     session: Session = None,
     catalogue: CatalogueName = None,
     ranking_model: RankingModel = None,
+    approve: Approve = None,
 ) -> None:
     """Talk in the terminal; /help lists what else it can do."""
     from convrec.serve import chat as chatting
@@ -210,6 +217,7 @@ def chat(
             read,
             user=user or settings.user,
             session_id=session or f"chat-{uuid.uuid4().hex[:12]}",
+            approve=approve,
         ).run()
     finally:
         agent.close()

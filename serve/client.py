@@ -62,9 +62,18 @@ class Client:
     ) -> None:
         self.close()
 
-    def stream(self, text: str, *, user: str | None = None, conversation_id: str | None = None) -> Iterator[Piece]:
+    def stream(
+        self,
+        text: str,
+        *,
+        user: str | None = None,
+        conversation_id: str | None = None,
+        ask_approval: bool | None = None,
+        approve: bool | None = None,
+    ) -> Iterator[Piece]:
         """As :meth:`chat`, piece by piece; the last piece has the whole answer. Leaving early ends the turn."""
-        call, reader, tried = calls.chat(text, user, conversation_id, stream=True), calls.StreamReader(), 0
+        call = calls.chat(text, user, conversation_id, ask_approval=ask_approval, approve=approve, stream=True)
+        reader, tried = calls.StreamReader(), 0
         with reaching(self._http.base_url):
             while True:
                 with self._http.stream(**request_of(call)) as response:
@@ -95,14 +104,24 @@ class Client:
             sleep(wait)
             tried += 1
 
-    def chat(self, text: str, *, user: str | None = None, conversation_id: str | None = None) -> Answer:
+    def chat(
+        self,
+        text: str,
+        *,
+        user: str | None = None,
+        conversation_id: str | None = None,
+        ask_approval: bool | None = None,
+        approve: bool | None = None,
+    ) -> Answer:
         """One turn of a conversation.
 
         Args:
             user: whose preferences are used and added to; None: nobody's.
             conversation_id: names the conversation; None begins a new one, whose name is in the answer.
+            ask_approval: whether the plan is shown before a tool runs (``answer.proposal``); None: as the server does.
+            approve: True carries out the plan that waits in this conversation, False drops it, whatever ``text`` says.
         """
-        return self._send(calls.chat(text, user, conversation_id))
+        return self._send(calls.chat(text, user, conversation_id, ask_approval=ask_approval, approve=approve))
 
     def recommend(
         self,

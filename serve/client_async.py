@@ -45,10 +45,17 @@ class AsyncClient:
         await self.aclose()
 
     async def stream(
-        self, text: str, *, user: str | None = None, conversation_id: str | None = None
+        self,
+        text: str,
+        *,
+        user: str | None = None,
+        conversation_id: str | None = None,
+        ask_approval: bool | None = None,
+        approve: bool | None = None,
     ) -> AsyncIterator[Piece]:
         """As :meth:`chat`, piece by piece; the last piece has the whole answer. Leaving early ends the turn."""
-        call, reader, tried = calls.chat(text, user, conversation_id, stream=True), calls.StreamReader(), 0
+        call = calls.chat(text, user, conversation_id, ask_approval=ask_approval, approve=approve, stream=True)
+        reader, tried = calls.StreamReader(), 0
         with reaching(self._http.base_url):
             while True:
                 async with self._http.stream(**request_of(call)) as response:
@@ -79,8 +86,16 @@ class AsyncClient:
             await sleep(wait)
             tried += 1
 
-    async def chat(self, text: str, *, user: str | None = None, conversation_id: str | None = None) -> Answer:
-        return await self._send(calls.chat(text, user, conversation_id))
+    async def chat(
+        self,
+        text: str,
+        *,
+        user: str | None = None,
+        conversation_id: str | None = None,
+        ask_approval: bool | None = None,
+        approve: bool | None = None,
+    ) -> Answer:
+        return await self._send(calls.chat(text, user, conversation_id, ask_approval=ask_approval, approve=approve))
 
     async def recommend(
         self,

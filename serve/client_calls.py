@@ -41,6 +41,11 @@ class Answer:
         return self.facts.items
 
     @property
+    def proposal(self) -> schemas.Proposed | None:
+        """The plan that waits for approval after this turn; None when none does."""
+        return self.facts.proposal
+
+    @property
     def conversation_id(self) -> str:
         """Give it to the next call to go on with this conversation."""
         return self.facts.conversation_id
@@ -65,10 +70,19 @@ class Call(Generic[T]):
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-def chat(text: str, user: str | None, conversation_id: str | None, *, stream: bool = False) -> Call[Answer]:
+def chat(
+    text: str,
+    user: str | None,
+    conversation_id: str | None,
+    *,
+    ask_approval: bool | None = None,
+    approve: bool | None = None,
+    stream: bool = False,
+) -> Call[Answer]:
     body = {"model": "convrec", "messages": [{"role": "user", "content": text}], "stream": stream}
     named = {"metadata": {"conversation_id": conversation_id}} if conversation_id is not None else {}
-    return Call("POST", "/v1/chat/completions", _answer, json=_given(user=user) | body | named)
+    given = _given(user=user, ask_approval=ask_approval, approve=approve)
+    return Call("POST", "/v1/chat/completions", _answer, json=given | body | named)
 
 
 def recommend(

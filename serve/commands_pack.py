@@ -136,7 +136,7 @@ def _ask(agent: ConversationalAgent, request: str) -> tuple[RecommendedItem, ...
     items: tuple[RecommendedItem, ...] = ()
     try:
         for text in (request, "yes, something like it"):
-            last = list(agent.turn(text, user=user, session_id=session))[-1]
+            last = list(agent.turn(text, user=user, session_id=session, approval="off"))[-1]
             items = last.result.items if isinstance(last, Finished) else ()
             if items:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from convrec.agent.api import Approval
 from convrec.core.errors import RequestError
 from convrec.serve.api.identity import WholeText, check_conversation, check_user
 from pydantic import BaseModel, ConfigDict, Field
@@ -74,6 +75,15 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, description="whose preferences are read and written; none: anonymous")
     metadata: dict[str, str] | None = Field(None, description="``conversation_id`` names the conversation")
+    ask_approval: bool | None = Field(
+        None,
+        description="not OpenAI's: show the plan, run no tool before it is approved; none: the server's setting",
+    )
+    approve: bool | None = Field(
+        None,
+        description="not OpenAI's: true carries out the plan that waits in this conversation, false drops it, whatever "
+        "the last message says",
+    )
     n: int | None = Field(None, description="only 1")
     response_format: Any = Field(None, description='only {"type": "text"}')
     tools: Any = Field(None, description="not supported")
@@ -98,6 +108,7 @@ class ChatTurn:
     stream: bool
     include_usage: bool
     ignored: tuple[str, ...]
+    approval: Approval | None = None
 
 
 def read_turn(request: ChatRequest, *, header_id: str | None, max_chars: int) -> ChatTurn:
@@ -136,7 +147,16 @@ def read_turn(request: ChatRequest, *, header_id: str | None, max_chars: int) ->
         stream=bool(request.stream),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         ignored=tuple(ignored),
+        approval=_approval(request),
     )
+
+
+def _approval(request: ChatRequest) -> Approval | None:
+    if request.approve is not None:
+        return "yes" if request.approve else "no"
+    if request.ask_approval is not None:
+        return "ask" if request.ask_approval else "off"
+    return None
 
 
 def _refuse_unsupported(request: ChatRequest) -> None:

@@ -13,16 +13,17 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from convrec.agent.api import ConversationalAgent
+from convrec.agent.api import Approval, ConversationalAgent
 from convrec.agent.events import Finished, Token
 from convrec.core.errors import ConvrecError, RequestError
 from convrec.core.settings import Settings
 from convrec.serve import page_html as html
 from convrec.serve.page_style import CLICKS, CSS, SCROLL
-from convrec.serve.turns import TurnPool, TurnRun
+from convrec.serve.page_tab import Tab
+from convrec.serve.turns import TurnPool
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: its version check calls home
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_TURNS = 50
-"""Turns a page keeps; older ones scroll out of the page, not out of the agent."""
 TOKEN_S = 0.06
 """Shortest time between two updates of the reply, seconds."""
 AT_ONCE = 8
@@ -45,29 +44,6 @@ _USER = re.compile(r"web-[0-9a-f]{32}")
 
 Update: TypeAlias = dict[Any, Any]
 """New values by component."""
-
-
-@dataclass
-class Tab:
-    """The state of one open page, held by the server."""
-
-    user: str
-    session_id: str = field(default_factory=lambda: secrets.token_hex(16))
-    turns: list[html.TurnView] = field(default_factory=list)
-    live: html.TurnView | None = None
-    run: TurnRun | None = None
-
-    def begin(self, turn: html.TurnView, run: TurnRun) -> None:
-        self.end("")
-        self.live, self.run = turn, run
-
-    def end(self, problem: str) -> None:
-        """Stop the turn under way, if any, and keep what there is of it."""
-        if self.live is not None and self.run is not None:
-            self.run.stop()
-            self.live.status, self.live.problem = "", problem
-            self.turns = [*self.turns, self.live][-MAX_TURNS:]
-            self.live = self.run = None
 
 
 class _Page:
@@ -119,6 +95,7 @@ def build_page(agent: ConversationalAgent, pool: TurnPool, *, settings: Settings
                         html.examples(), js_on_load=CLICKS, elem_id="cr-tries", visible=_films(agent), **plain
                     )
                     live = gr.HTML("", js_on_load=SCROLL, elem_id="cr-live", **plain)
+                    decide = gr.HTML("", js_on_load=CLICKS, elem_id="cr-decide", **plain)
                 with gr.Row(equal_height=True):
                     box = gr.Textbox(
                         placeholder="Say what you are after",
@@ -134,21 +111,31 @@ def build_page(agent: ConversationalAgent, pool: TurnPool, *, settings: Settings
                     )
                     send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="cr-send")
                     stop = gr.Button("Stop", variant="stop", scale=1, min_width=90, visible=False, elem_id="cr-stop")
-                new = gr.Button("New conversation", size="sm", variant="secondary", min_width=150, elem_id="cr-new")
+                with gr.Row(equal_height=True):
+                    new = gr.Button("New conversation", size="sm", variant="secondary", min_width=150, elem_id="cr-new")
+                    ask = gr.Checkbox(
+                        settings.turn.approve,
+                        label="Show me the plan first",
+                        container=False,
+                        min_width=180,
+                        elem_id="cr-ask",
+                    )
             with gr.Column(scale=3, min_width=300):
                 believed = gr.HTML(html.beliefs((), ""), js_on_load=CLICKS, elem_id="cr-believed", **plain)
                 with gr.Accordion("How I got there", open=False, elem_id="cr-how"):
                     how = gr.HTML(html.trace(None), elem_id="cr-trace", **plain)
 
-        handlers = _Handlers(agent, pool, _Parts(past, live, examples, box, send, stop, believed, how, tab))
-        changed = [past, live, examples, box, send, stop, believed, how, tab]
+        handlers = _Handlers(agent, pool, _Parts(past, live, decide, examples, box, send, stop, believed, how, tab))
+        changed = [past, live, decide, examples, box, send, stop, believed, how, tab]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         queued = {**quiet, "concurrency_limit": AT_ONCE, "concurrency_id": "turns"}
         page.load(handlers.open, [browser], [browser, tab, believed], **quiet)
-        said = gr.on([send.click, box.submit], handlers.say, [box, tab], changed, **queued)
-        tried = examples.click(handlers.try_example, [tab], changed, **queued)
-        stop.click(handlers.stop, [tab], changed, cancels=[said, tried], queue=False, **quiet)
-        new.click(handlers.new, [tab], changed, cancels=[said, tried], queue=False, **quiet)
+        said = gr.on([send.click, box.submit], handlers.say, [box, ask, tab], changed, **queued)
+        tried = examples.click(handlers.try_example, [ask, tab], changed, **queued)
+        decided = decide.click(handlers.decide, [tab], changed, **queued)
+        running = [said, tried, decided]
+        stop.click(handlers.stop, [tab], changed, cancels=running, queue=False, **quiet)
+        new.click(handlers.new, [tab], changed, cancels=running, queue=False, **quiet)
         past.click(handlers.mark, [tab], changed, **quiet)
         believed.click(handlers.believe, [tab], changed, **quiet)
     page.queue(default_concurrency_limit=2 * AT_ONCE, max_size=100, api_open=False)
@@ -161,6 +148,7 @@ class _Parts:
 
     past: gr.HTML
     live: gr.HTML
+    decide: gr.HTML
     examples: gr.HTML
     box: gr.Textbox
     send: gr.Button
@@ -183,8 +171,12 @@ class _Handlers:
         user = str(stored) if known else f"web-{secrets.token_hex(16)}"
         return user, Tab(user), self._beliefs(user)
 
-    async def say(self, text: str, tab: Tab | None) -> AsyncIterator[Update]:
-        """Run a turn and show it as it happens."""
+    async def say(self, text: str, ask: bool, tab: Tab | None) -> AsyncIterator[Update]:
+        """Run a turn and show it as it happens; ``ask``: the plan first."""
+        async for update in self._turn(text, tab, "ask" if ask else "off"):
+            yield update
+
+    async def _turn(self, text: str, tab: Tab | None, approval: Approval) -> AsyncIterator[Update]:
         parts = self._parts
         tab = tab or Tab(f"web-{secrets.token_hex(16)}")  # the server forgot the tab: it was restarted
         if not text.strip():
@@ -193,10 +185,10 @@ class _Handlers:
         if self._pool.full:
             yield {parts.live: html.problem("Too many people are asking at once. Try again in a moment.")}
             return
-        turn, run = html.TurnView(text), self._pool.start(text, tab.user, tab.session_id)
+        turn, run = html.TurnView(text), self._pool.start(text, tab.user, tab.session_id, approval=approval)
         tab.begin(turn, run)
         running = {parts.send: gr.update(visible=False), parts.stop: gr.update(visible=True)}
-        first: Update = {parts.tab: tab, parts.box: "", parts.live: self._live(tab), **running}
+        first: Update = {parts.tab: tab, parts.box: "", parts.live: self._live(tab), parts.decide: "", **running}
         if not tab.turns:
             first |= {parts.past: "", parts.examples: gr.update(visible=False)}
         try:
@@ -220,10 +212,17 @@ class _Handlers:
             tab.end(_problem(run.failure()))
             yield self._everything(tab)
 
-    async def try_example(self, event: gr.EventData, tab: Tab | None) -> AsyncIterator[Update]:
+    async def try_example(self, event: gr.EventData, ask: bool, tab: Tab | None) -> AsyncIterator[Update]:
         number = _sent(event).get("turn")
         if isinstance(number, int) and 0 <= number < len(html.EXAMPLES):
-            async for update in self.say(html.EXAMPLES[number], tab):
+            async for update in self.say(html.EXAMPLES[number], ask, tab):
+                yield update
+
+    async def decide(self, event: gr.EventData, tab: Tab | None) -> AsyncIterator[Update]:
+        """The plan that waits was approved or dropped by its button."""
+        chosen = html.DECISIONS.get(str(_sent(event).get("act")))
+        if tab is not None and chosen is not None:
+            async for update in self._turn(chosen.said, tab, chosen.approval):
                 yield update
 
     def stop(self, tab: Tab | None) -> Update:
@@ -289,6 +288,7 @@ class _Handlers:
         return {
             parts.past: html.transcript(tab.turns, self._agent.info, self._schema),
             parts.live: "",
+            parts.decide: html.decide(tab.turns[-1] if tab.turns else None),
             parts.believed: self._beliefs(tab.user),
             parts.how: html.trace(tab.turns[-1] if tab.turns else None),
             **self._buttons(),

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
-from typing import get_args
+from typing import NamedTuple, get_args
 from urllib.parse import quote
 
-from convrec.agent.api import AgentInfo
+from convrec.agent.api import AgentInfo, Approval
 from convrec.agent.events import Event, Fallback, Planned, Recalled, RecommendedItem, ToolRan, TurnResult, Understood
 from convrec.memory import confidence
 from convrec.memory.records import Polarity, Preference
@@ -32,6 +32,16 @@ MARKS = {
     "seen": ("seen it", "I have seen it"),
 }
 """Buttons of a card: kind of feedback to (HTML, title). Drawn, since not every machine has a font with the signs."""
+
+
+class Decision(NamedTuple):
+    """A button under a plan that waits."""
+
+    said: str
+    approval: Approval
+
+
+DECISIONS = {"approve": Decision("Go on", "yes"), "drop": Decision("Never mind", "no")}
 _PENCIL = _ICON.format("", "M3 17l1-4L13.5 3.5l3 3L7 16zM12 5l3 3")
 POLARITIES: tuple[Polarity, ...] = get_args(Polarity)
 _SIGNS = {"liked": "+", "wanted": "+", "disliked": "−", "unwanted": "−", "rejected": "−", "seen": "•", "neutral": "•"}
@@ -79,6 +89,17 @@ def examples() -> str:
         for number, text in enumerate(EXAMPLES)
     )
     return f'<div class="cr-examples" aria-label="examples">{"".join(buttons)}</div>'
+
+
+def decide(turn: TurnView | None) -> str:
+    """The buttons under a plan that waits after this turn; nothing when none does."""
+    if turn is None or turn.result is None or turn.result.proposal is None:
+        return ""
+    buttons = (
+        f'<button type="button" class="cr-btn" data-act="{act}">{escape(decision.said)}</button>'
+        for act, decision in DECISIONS.items()
+    )
+    return f'<div class="cr-examples" role="group" aria-label="the plan that waits">{"".join(buttons)}</div>'
 
 
 def transcript(turns: Sequence[TurnView], info: AgentInfo, schema: Schema) -> str:

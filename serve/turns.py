@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from convrec.agent.api import ConversationalAgent
+from convrec.agent.api import Approval, ConversationalAgent
 from convrec.agent.events import Event, Finished
 from convrec.agent.llm.stopping import Stop, stoppable
 from convrec.core.errors import TurnStopped
@@ -146,18 +146,27 @@ class TurnPool:
         return len(self._runs) >= self.workers + self.max_waiting
 
     def start(
-        self, text: str, user: str, session_id: str, replay: Sequence[str] = (), *, quiet: bool = False
+        self,
+        text: str,
+        user: str,
+        session_id: str,
+        replay: Sequence[str] = (),
+        *,
+        quiet: bool = False,
+        approval: Approval | None = None,
     ) -> TurnRun:
         """Run a turn; first ``replay``, silently, when the agent does not know the session.
 
-        ``quiet``: hand over the end only. The caller looks at :attr:`full` and :attr:`draining` first.
+        ``quiet``: hand over the end only. ``approval``: as the agent's turn takes it; where one is spoken of, what is
+        replayed waits too. The caller looks at :attr:`full` and :attr:`draining` first.
         """
+        replayed: Approval | None = "ask" if approval in ("yes", "no") else approval
 
         def work(run: TurnRun) -> None:
             if replay and not self._agent.history(user=user, session_id=session_id):
-                self.replay(run, replay, user, session_id)
+                self.replay(run, replay, user, session_id, replayed)
             if not run.stopped:
-                self.turn(run, text, user, session_id)
+                self.turn(run, text, user, session_id, approval)
 
         return self.submit(work, user, quiet=quiet)
 
@@ -168,17 +177,19 @@ class TurnPool:
         run.submit(self._pool, work, lambda: self._runs.discard(run))
         return run
 
-    def replay(self, run: TurnRun, messages: Sequence[str], user: str, session_id: str) -> None:
+    def replay(
+        self, run: TurnRun, messages: Sequence[str], user: str, session_id: str, approval: Approval | None = None
+    ) -> None:
         """Run earlier messages silently. On a thread of the pool."""
         for message in messages:
             if run.stopped:
                 return
-            self._turn(run, message, user, session_id, lambda _: None)
+            self._turn(run, message, user, session_id, lambda _: None, approval)
             run.replayed += 1
 
-    def turn(self, run: TurnRun, text: str, user: str, session_id: str) -> None:
+    def turn(self, run: TurnRun, text: str, user: str, session_id: str, approval: Approval | None = None) -> None:
         """Run the turn that was asked for. On a thread of the pool."""
-        self._turn(run, text, user, session_id, run.emit)
+        self._turn(run, text, user, session_id, run.emit, approval)
 
     async def stop_user(self, user: str) -> None:
         """End this user's turns here at their next event, and wait until they have ended."""
@@ -204,8 +215,10 @@ class TurnPool:
             run.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _turn(self, run: TurnRun, text: str, user: str, session_id: str, emit: Observer) -> None:
-        events = self._agent.turn(text, user=user, session_id=session_id)
+    def _turn(
+        self, run: TurnRun, text: str, user: str, session_id: str, emit: Observer, approval: Approval | None
+    ) -> None:
+        events = self._agent.turn(text, user=user, session_id=session_id, approval=approval)
         try:
             for event in events:
                 if self._observe is not None:

@@ -91,7 +91,7 @@ class ScriptedAgent:
         self.most_at_once = 0
         self._lock = threading.Lock()
 
-    def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
+    def turn(self, text: str, *, user: str, session_id: str, approval: str | None = None) -> Iterator[Event]:
         if not text.strip() or len(text) > 4000:
             raise RequestError("text", text, "say something, in at most 4000 characters")
         if text == "early":

@@ -92,6 +92,19 @@ class Visitor:
         return str(self.page.locator(selector).inner_text())
 
 
+@pytest.fixture(scope="module")
+def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The page over the agent of rules."""
+    from convrec.serve.http import create_app
+    from convrec.serve.page import mount_page
+    from demo_agent import make_agent
+
+    home = tmp_path_factory.mktemp("real")
+    agent, settings = make_agent(), Settings(home=home, cache=home)
+    app = mount_page(create_app(agent, settings=settings), agent, settings=settings)
+    yield from scripted.serve_on_thread(app, agent)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def visit(chromium: Any, server: Any) -> Iterator[Callable[..., Visitor]]:
     visitors: list[Visitor] = []
@@ -214,6 +227,32 @@ def test_trace_example_reset_and_errors(visit: Callable[..., Visitor]) -> None:
     page.wait_for_function("document.querySelectorAll('.cr-turn').length === 0")
     one.say("afresh")
     assert "Turn 1 of web-" in one.text("#cr-past .cr-reply")
+
+
+@pytest.mark.browser
+def test_a_plan_is_shown_and_waits_for_its_button(chromium: Any, real_server: Any) -> None:
+    one = Visitor(chromium, real_server.url)
+    page = one.page
+    page.check("#cr-ask input")
+    one.say("a Korean thriller under two hours")
+    assert "Shall I go on?" in one.text("#cr-past .cr-reply")
+    assert page.locator(".cr-card").count() == 0
+    one.say("older than 2010")
+    page.click("#cr-decide [data-act=approve]")
+    page.wait_for_selector("#cr-past .cr-card")
+    assert "Korean" in one.text("#cr-past .cr-turn:last-child .cr-reply")
+    page.wait_for_selector("#cr-decide [data-act=approve]", state="detached")
+    page.click("text=How I got there")
+    page.wait_for_selector("#cr-trace table", state="visible")
+    assert "approved" in one.text("#cr-trace")
+    one.say("a comedy")
+    page.click("#cr-decide [data-act=drop]")
+    page.wait_for_selector("text=I dropped the plan")
+    page.uncheck("#cr-ask input")
+    one.say("a western")
+    page.wait_for_selector("#cr-past .cr-turn:last-child .cr-card")
+    one.context.close()
+    assert one.errors == []
 
 
 @pytest.mark.browser

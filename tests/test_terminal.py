@@ -49,7 +49,7 @@ MARKUP = "[bold red]not bold[/bold red] [/] [link=http://evil.example]x[/link] [
 class HostileAgent(ScriptedAgent):  # type: ignore[misc]
     """Everything it says carries escapes and rich markup."""
 
-    def turn(self, text: str, *, user: str, session_id: str) -> Iterator[Event]:
+    def turn(self, text: str, *, user: str, session_id: str, approval: str | None = None) -> Iterator[Event]:
         bad = "".join(HOSTILE) + MARKUP
         yield Understood(links=(bad,), conditions=(bad,))
         yield ToolRan(bad, bad, 3, 2, 0.1)

@@ -43,6 +43,7 @@ def turn_facts(result: TurnResult, *, user: str, replayed: int, ignored: tuple[s
         **{name: getattr(result, name) for name in _KEPT},
         **{name: [_flat(part) for part in getattr(result, name)] for name in ("items", "tools", "fallbacks")},
         "question": None if result.question is None else _flat(result.question),
+        "proposal": None if result.proposal is None else _flat(result.proposal),
         "llm_model": result.model,
         "user": user,
         "conversation_id": result.session_id,

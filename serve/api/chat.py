@@ -54,7 +54,14 @@ def chat_routes(api: Api) -> APIRouter:
         api.admit()
         conversation = api.conversations.resolve(turn, caller.tenant)
         user = caller.stored(conversation.user)
-        run = api.pool.start(turn.text, user, conversation.session_id, conversation.replay, quiet=not turn.stream)
+        run = api.pool.start(
+            turn.text,
+            user,
+            conversation.session_id,
+            conversation.replay,
+            quiet=not turn.stream,
+            approval=turn.approval,
+        )
 
         def close(result: TurnResult) -> dict[str, Any]:
             api.conversations.finished(turn, conversation, result.text, caller.tenant)

@@ -125,14 +125,15 @@ async def _recommend(api: Api, request: Request, body: RecommendationRequest, ca
         hard = conditions(body.constraints, catalogue)
         try:
             said = [message.content for message in body.history if message.role == "user" and message.content.strip()]
-            api.pool.replay(run, said[-MAX_REPLAY:], user, session_id)
+            # A program's one request and one answer: there is nobody who could approve a plan in between.
+            api.pool.replay(run, said[-MAX_REPLAY:], user, session_id, "off")
             state = agent.sessions.load(user, session_id)
             session = Session.from_json(user, session_id, state) if state else Session(user, session_id)
             session.wanted = body.limit or 0
             _give(session, liked, disliked, excluded, hard)
             agent.sessions.save(user, session_id, session.to_json())
             if not run.stopped:
-                api.pool.turn(run, text, user, session_id)
+                api.pool.turn(run, text, user, session_id, "off")
         finally:
             agent.reset(user=user, session_id=session_id)
             if body.user is None:

@@ -64,6 +64,16 @@ class Asked(Out):
     bits: float = Field(description="expected entropy reduction, weighed")
 
 
+class Proposed(Out):
+    """A plan that waits for approval, in words; no tool has run."""
+
+    looking_for: list[str]
+    leaving_out: list[str]
+    applied: list[str] = Field(description="likes, dislikes and standing instructions that will be used, with reasons")
+    not_applied: list[str] = Field(description="what is remembered and will not be used, with reasons")
+    steps: list[str] = Field(description="in the order in which they will run")
+
+
 class ToolUse(Out):
     tool: str
     summary: str
@@ -118,6 +128,7 @@ class TurnFacts(Out):
                     "conditions": ["Korean", "thriller", "under 120 minutes"],
                     "relaxed": [],
                     "question": None,
+                    "proposal": None,
                     "applied_preferences": ["always: no horror"],
                     "remembered": [],
                     "fallbacks": [],
@@ -142,6 +153,7 @@ class TurnFacts(Out):
     conditions: list[str] = Field(description="hard conditions in force")
     relaxed: list[str] = Field(description="hard conditions let go because nothing fitted all")
     question: Asked | None = Field(None, description="what was asked beside the list")
+    proposal: Proposed | None = Field(None, description="the plan that waits for approval after this turn")
     applied_preferences: list[str]
     remembered: list[str] = Field(description="what was added to the user's preferences")
     fallbacks: list[FallbackUse]
