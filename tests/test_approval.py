@@ -125,6 +125,15 @@ def test_a_change_is_a_critique_of_the_plan_that_waits() -> None:
     assert all("Thriller" in item.fields["genres"] or "thriller" in item.fields["genres"] for item in done.items)
 
 
+def test_older_and_darker_are_two_attributes_of_the_changed_plan() -> None:
+    agent, _ = counting()
+    ask(agent, "films like Heat")
+    plan = ask(agent, "older, darker").plan
+    assert plan["liked"] == ["Heat (1995)"]
+    assert [c for c in plan["conditions"] if "1994" in c]
+    assert [p for p in plan["preferences"] if "darker" in p]
+
+
 def test_a_title_that_was_seen_changes_the_plan() -> None:
     agent, calls = counting()
     first = ask(make_agent(), WISH).items[0]
