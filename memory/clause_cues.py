@@ -70,10 +70,6 @@ TODAY = re.compile(
 )
 NOW = re.compile(r"\b(?<!from )now\b")
 """This time only in "a comedy now"; in "I hate musicals now" a change of mind, which lasts."""
-HABIT = re.compile(
-    r"\b(?:i|we) (?:always|usually|normally|mostly|only ever|generally) (?:watch|see) "
-    r"(?:(?:films|movies|them|things|everything) )?(?:with|together with)\b"
-)
 DENIES = re.compile(r"\b(?:no|nothing|none|don'?t|not|without|avoid)\b")
 
 

@@ -18,7 +18,6 @@ from convrec.memory.clause_cues import (
     DISLIKING_AFTER,
     ENOUGH,
     EXPERIENCE,
-    HABIT,
     LIKING,
     NOW,
     STANDING,
@@ -29,6 +28,7 @@ from convrec.memory.clause_guards import MY_OTHER, QUOTED, REPORTED, SELF_REPORT
 from convrec.memory.plain import plainly
 from convrec.memory.records import ALWAYS, Scope
 from convrec.memory.scopes import generic, read_scope, until
+from convrec.tools.standing import HABIT
 
 Sign = Literal["wanted", "unwanted", ""]
 

@@ -515,3 +515,23 @@ def test_newer_than_the_newest_still_finds_something(reader: Understander) -> No
     rows = {item.label: item.row for item in reader.catalogue.items(range(reader.catalogue.size))}
     slate = tuple(rows[label] for label in ("Gone Girl (2014)", "Zodiac (2007)", "Inside Man (2006)"))
     assert labels(reader.read("a bit newer maybe", Focus(slate=slate))) == ["from 2008 or later"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a love story about people who aren't young anymore",
+        "a film with smart dialogue",
+        "something that keeps my kids and me entertained",
+        "a war film about the people at home, not the battles",
+    ],
+)
+def test_words_of_every_day_are_nobodys_name(reader: Understander, text: str) -> None:
+    reading = read(reader, text)
+    assert not reading.people
+    assert not any(c.slot in ("directors", "cast") for c in reading.conditions)
+
+
+@pytest.mark.parametrize(("text", "name"), [("something with freeman in it", "Freeman"), ("a film by lean", "Lean")])
+def test_a_name_that_is_also_a_word_is_one_where_nothing_follows(reader: Understander, text: str, name: str) -> None:
+    assert [p.name.rsplit(" ", 1)[-1] for p in read(reader, text).people] == [name]

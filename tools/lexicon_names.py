@@ -15,29 +15,29 @@ NO_SURNAMES = frozenset(
 
 EVERYDAY_SURNAMES = NO_SURNAMES | frozenset(
     """
-    archer baker banks barber bass battle beach bishop blade blake bliss bloom blossom blunt bond book bower
-    bowers branch bridge bridges brook brooks buck burns bush butler camp candy cannon carpenter carver case cash
-    chance chase cherry chestnut church clay close cook cooper cove covert cow crane crews crow crystal cube dale
-    dean dent diamond diggs dove drake driver duke dye east english entertainer farmer fay finger fish fisher
-    fleet flint flood flower flowers forest forester foster frank freeman french friend frost fry fuller fury gale
-    garden garner gates german glass glover gold golden good goode gore grant grave graves ground guest gunner
-    hall hammer hand hands hardy harm hart head heard heart held holder holland home honey hood hook hopper horn
-    horne house hurt hunter ice irons jewel joy judd judge keen key keys kid kidder kitsch knight lake lamb land
-    lane lark lean leaves leech light line lively loach lone loud major manning march marine mark marsh mars mast
-    masters may mead messing miles mills mint mole mount mountain muse needle noon oak page pain palm paradise
-    park parks parson pass peace peak pearl peck pen pepper perfect pike place plank pole pond pool pope porter
-    potter pound powder power powers prince quick rainey range rank ray read reader reed reef rhymes ring ripper
-    river rivers roach rock rocha root roots round rush sage saint sand sands savage schooler sheen shepherd
-    shield shields shine shore shorter silver singer skinner sky sommer song soul spall spark sparks spring
-    sparrow squire staff stamp star steel stem still sting stock street sun swan swift tack tally temple thorn
-    tower towers town trick trucks truth turner twist union usher vale van vault venture vice vince virtue voyage
-    wade wait waits walker wall war ward warden warner warren waters wave weather weaver weaving webb wells
-    wheeler whole wild wilde winters wisdom wish witness wolfe wonder words work works worth wright yard yates
-    youth
-    york hong kong washington london paris houston dallas austin boston lancaster chester lincoln cleveland berlin
-    vienna orleans angeles francisco diego israel jordan kent essex sydney madison carolina virginia montana dakota
-    savannah brooklyn chelsea hamburg lyon milan roma genoa naples siena florence verona sheffield bristol oxford
-    cambridge windsor wales ireland scotland
+    angeles archer austin baker banks barber bass battle beach berlin bishop blade blake bliss bloom blossom
+    blunt bond book boston bower bowers branch bridge bridges bright bristol brook brooklyn brooks buck burns
+    bush butler cambridge camp candy cannon carolina carpenter carver case cash chance chase chelsea cherry
+    chester chestnut church clay cleveland close cook cooper cove covert cow crane crews crow crystal cube
+    dakota dale dallas dean dear dent diamond diego diggs dove drake driver duke dye early east english
+    entertainer essex farmer fay fine finger fish fisher fleet flint flood florence flower flowers forest
+    forester foster francisco frank freeman french friend frost fry fuller fury gale garden garner gates genoa
+    german glass glover gold golden good goode gore grant grave graves ground guest gunner hall hamburg hammer
+    hand hands hardy harm hart head heard heart held high holder holland home honey hong hood hook hopper horn
+    horne house houston hunter hurt ice ireland irons israel jewel jordan joy judd judge keen kent key keys kid
+    kidder kind kitsch knight kong lake lamb lancaster land lane lark lean leaves leech light lincoln line
+    lively loach london lone loud low lyon madison major manning march marine mark mars marsh mast masters may
+    mead messing milan miles mills mint mole montana moody mount mountain muse naples needle new noon oak
+    orleans oxford page pain palm paradise paris park parks parson pass peace peak pearl peck pen pepper perfect
+    pike place plank pole pond pool pope porter potter pound powder power powers prince quick rainey range rank
+    ray read reader reed reef rhymes ring ripper river rivers roach rocha rock roma root roots round rush sage
+    saint sand sands savage savannah schooler scotland sheen sheffield shepherd shield shields shine shore
+    shorter siena silver singer skinner sky smart sommer song soul spall spark sparks sparrow spring squire
+    staff stamp star stark steel stem stern still sting stock strange street sun sunny swan sweet swift sydney
+    tack tally temple thorn tower towers town trick trucks true truth turner twist union usher vale van vault
+    venture verona vice vienna vince virginia virtue voyage wade wait waits wales walker wall war ward warden
+    warner warren washington waters wave weather weaver weaving webb wells wheeler whole wild wilde windsor
+    winters wisdom wish witness wolfe wonder words work works worth wright yard yates york youth
     """.split()  # noqa: SIM905 - a word list
 )
 """Words that are surnames where "by", "with" or a capital says so, and words where nothing does."""

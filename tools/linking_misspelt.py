@@ -15,6 +15,7 @@ from convrec.core.items import FloatArray
 from convrec.core.text import fold
 from convrec.tools.catalogue import Catalogue
 from convrec.tools.lexicon import CATEGORY_WORDS, DEMONYMS
+from convrec.tools.lexicon_names import EVERYDAY_SURNAMES
 from convrec.tools.lexicon_words import FUNCTION_WORDS, REQUEST_WORDS, STRAY_WORDS
 from convrec.tools.linking_people import person_cue
 from convrec.tools.linking_titles import CUE, NOUN_AFTER
@@ -47,6 +48,8 @@ _WORDS = (
     | STRAY_WORDS
     | {w for phrase in (*CATEGORY_WORDS, *DEMONYMS) for w in phrase.split()}
 )
+_SHORTENED = re.compile(r"['’](?:t|re|ve|ll|d|m)$", re.IGNORECASE)
+"""The end of "aren't" and "you're", which are no names."""
 _IN = re.compile(r"\b(?:who|cast|acts?|plays?|played|stars?|starred)\b[^.;!?]*\b(?:in|of)\s+$")
 
 
@@ -89,7 +92,7 @@ class Misspelt:
         out: list[Guess] = []
         for index, token in enumerate(tokens):
             strange = len(token.norm) >= LEAST_LETTERS and token.norm.isalpha() and token.norm not in names.words
-            if not strange or token.norm in _WORDS:
+            if not strange or token.norm in _WORDS or _SHORTENED.search(token.text):
                 continue
             if out and token.start < out[-1].end:
                 continue
@@ -185,7 +188,7 @@ class Misspelt:
                     if self.fame[row] >= KNOWN_TITLE and norm.isalpha() and len(norm) >= LEAST_ALONE:
                         alone[norm[0]].append((norm, int(row), ""))
                 for surname, (_, name) in surnames.items():
-                    if len(surname) >= LEAST_ALONE:
+                    if len(surname) >= LEAST_ALONE and surname not in EVERYDAY_SURNAMES:
                         alone[surname[0]].append((surname, None, name))
                 self._names = _Names(
                     [n for n, _ in kept],

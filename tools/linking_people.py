@@ -65,6 +65,7 @@ _PLACE_BEFORE = re.compile(
 _IN_THE_WAY_OF = re.compile(r"[- ]?(?:esque|like|style|type|ish)\b(?! (?:it|that|this))")
 """After a name: something like what they make is meant, not them."""
 _SIBLINGS = re.compile(r"\s+(?:brothers|bros|sisters|siblings)\b")
+_NEXT_WORD = re.compile(r" ([^\W\d_]+)")
 _WRITTEN = re.compile(r"\b(?:(?:written|scripted|penned|screenplay|script|story) by|(?:screen)?writer)\s+$")
 _WORDS = FUNCTION_WORDS | STRAY_WORDS | REQUEST_WORDS | EVERYDAY_SURNAMES
 CUE_FIELDS = {
@@ -137,6 +138,8 @@ class PeopleLinker:
         fond = not cued_only and _FOND.search(low[:start]) is not None
         if bare in self.reserved or bare in NO_SURNAMES or _IN_THE_WAY_OF.match(low, token.end):
             return None
+        if _said_as_word(token, bare) and ((fond and cue is None) or _goes_on(low, token.end)):
+            return None
         entries = self.by_surname().get(bare, [])
         if not cued_only and (called := self._first_name(message, bare, cue, start, token.end, entries)):
             return called
@@ -145,6 +148,8 @@ class PeopleLinker:
         # "something with space" is not about Arthur Space: a bare word must name somebody well known.
         least = LEAST_FAME if token.text[:1].isupper() and cue is not None else 2 * LEAST_FAME
         least = 3 * LEAST_FAME if fond and cue is None else least
+        # Nor is "with smart dialogue" about Amy Smart.
+        least = max(least, BARE_ACTOR) if token.text.islower() and cue == "with" and _goes_on(low, token.end) else least
         candidates = [c for c in entries if c[0] >= least]
         wanted = [c for c in candidates if cue is None or c[1] in _fields_of(cue, [x[1] for x in candidates])]
         best = (wanted or candidates)[:1]
@@ -200,7 +205,8 @@ class PeopleLinker:
         """The people of "the coen brothers": those of that surname who are about equally well known for one trade."""
         following = _SIBLINGS.match(message.low, token.end)
         entries = self.by_surname().get(token.norm, [])
-        if following is None and token.norm.endswith("s") and re.search(r"\bthe\s+$", message.low[: token.start]):
+        plural = token.norm.endswith("s") and not _said_as_word(token, token.norm[:-1])
+        if following is None and plural and re.search(r"\bthe\s+$", message.low[: token.start]):
             following = re.compile("").match(message.low, token.end)  # "the coens"
             entries = self.by_surname().get(token.norm[:-1], [])
         if following is None or token.norm in self.reserved or not entries:
@@ -267,6 +273,17 @@ class PeopleLinker:
         if made and made + written > acted and 2 * made >= written:
             return _fields_of("by", fields)
         return fields
+
+
+def _said_as_word(token: Token, bare: str) -> bool:
+    """Whether it is a word of every day, written as one: "young" is that, "Young" may be somebody."""
+    return bare in EVERYDAY_SURNAMES and not token.text[:1].isupper()
+
+
+def _goes_on(low: str, end: int) -> bool:
+    """Whether a word of substance comes right after: "with smart dialogue" has nobody in it."""
+    following = _NEXT_WORD.match(low, end)
+    return following is not None and following[1] not in _WORDS
 
 
 def _with_particle(low: str, start: int) -> int:

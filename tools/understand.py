@@ -33,6 +33,7 @@ from convrec.tools.references import (
 from convrec.tools.schema import Role
 from convrec.tools.spans import Message
 from convrec.tools.spelling import Spelling
+from convrec.tools.standing import STANDING, lasting
 
 MOST_WANTED = 20
 """Items given at most in one answer."""
@@ -77,13 +78,6 @@ class Understanding:
         return tuple(dict.fromkeys(m.row for m in self.mentions if m.polarity in polarities))
 
 
-_STANDING = re.compile(
-    r"\b(?:always|never(?! ?mind| agree| decide| seen| saw| watched| heard| been| got?\b| knew| tried)|ever(?! seen|"
-    r" made)|from now on|"
-    r"in general|as a (?:general )?rule|every time|generally|at all times|forever|(?:for|in) (?:the |"
-    r"all )?future(?: reference)?|henceforth|"
-    r"going forward|please remember|remember that)\b"
-)
 _THIRD_PERSON = re.compile(
     r"\bmy (?:\w+ )?(?:sister|brother|friends?|wife|husband|partner|girlfriend|boyfriend|mum|mom|dad|mother|father|"
     r"boss|roommate|flatmate|colleagues?|neighbou?r|ex)\s+(?:really |always |only )?"
@@ -146,7 +140,7 @@ class Understander:
         conditions += self.people.conditions(message, links.people)
         if (same := self.people.same(masked, focus, [m.row for m in mentions])) is not None:
             conditions.append(same)
-        query = read_query(rest.masked([m.span() for m in _STANDING.finditer(rest.low)]), conditions, self._nouns)
+        query = read_query(rest.masked([m.span() for m in STANDING.finditer(rest.low)]), conditions, self._nouns)
         if _about_something_else(masked.low, conditions, self._nouns):
             conditions = []
         act, asked = classify(
@@ -168,9 +162,8 @@ class Understander:
             conditions = []
         refused = REJECTS.search(masked.low) or (not focus.asked and NO_FIRST.search(masked.low))
         rejects = act == "recommend" and bool(focus.slate) and bool(refused)
-        standing = act in ("recommend", "other") and bool(conditions) and _STANDING.search(rest.low) is not None
-        if standing:
-            conditions = [replace(c, standing=True) for c in conditions]
+        if act in ("recommend", "other") and conditions:
+            conditions = self._marked(conditions, rest, links.people, context)
         return Understanding(
             text=text,
             act=act,
@@ -194,6 +187,22 @@ class Understander:
             reference_unclear=pointed.unclear,
             query=query,
         )
+
+    def _marked(
+        self, conditions: list[Condition], rest: Message, people: Sequence[PersonLink], context: YearContext
+    ) -> list[Condition]:
+        """The conditions, those that stand in a part meant for good marked as standing."""
+        parts = list(lasting(rest.low))
+        if not parts:
+            return conditions
+        meant: set[tuple[str, str]] = set()
+        for start, end in parts:
+            inside = rest.masked([(0, start), (end, len(rest.low))])
+            found = self.reader.read(inside, context)
+            found += self.people.conditions(inside, tuple(p for p in people if start <= p.start < end))
+            meant |= {(c.slot, c.label) for c in found}
+        # A part that says nothing by itself ("as a rule") speaks of the whole message.
+        return [replace(c, standing=True) if not meant or (c.slot, c.label) in meant else c for c in conditions]
 
     def _category_fields(self) -> tuple[str, ...]:
         spec = self.catalogue.schema.by_role(Role.CATEGORY)

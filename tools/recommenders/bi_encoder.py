@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -64,19 +65,21 @@ class BiEncoder(Recommender):
         super().__init__(config, seed=seed)
         self.encoder = encoder
         self._model: TorchEncoder | None = None
-        self._cache: OrderedDict[str, FloatArray] = OrderedDict()
+        self._cache: OrderedDict[bytes, FloatArray] = OrderedDict()
 
     def encode(self, contexts: Sequence[Context]) -> FloatArray:
         """Conversation vectors: float32, shape (len(contexts), dimension), rows of norm 1, or 0 without a message."""
         texts = ["\n".join(self._lines(context.messages)) for context in contexts]
-        fresh = [text for text in dict.fromkeys(texts) if text and text not in self._cache]
-        vectors = dict(zip(fresh, self._loaded().encode(fresh, self.config.max_tokens), strict=True)) if fresh else {}
+        keys = [_key(text) for text in texts]
+        fresh = {key: text for key, text in zip(keys, texts, strict=True) if text and key not in self._cache}
+        made = self._loaded().encode([*fresh.values()], self.config.max_tokens) if fresh else ()
+        vectors = dict(zip(fresh, made, strict=True))
         out = np.zeros((len(contexts), self._table.shape[1]), dtype=np.float32)
-        for i, text in enumerate(texts):
+        for i, (key, text) in enumerate(zip(keys, texts, strict=True)):
             if text:
-                out[i] = vectors[text] if text in vectors else self._cache[text]
-        for text, vector in vectors.items():
-            self._cache[text] = vector
+                out[i] = vectors[key] if key in vectors else self._cache[key]
+        for key, vector in vectors.items():
+            self._cache[key] = vector
         while len(self._cache) > CACHED:
             self._cache.popitem(last=False)
         return out
@@ -187,3 +190,8 @@ class BiEncoder(Recommender):
         self._table, self._bias = arrays["table"], arrays["bias"]
         self._name_list = tuple(arrays["names"].tolist())
         self._weights = {n.removeprefix("encoder."): a for n, a in arrays.items() if n.startswith("encoder.")}
+
+
+def _key(text: str) -> bytes:
+    """What a conversation is kept under: in a chat its words are a user's, and must not outlive an erasure here."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -87,8 +87,8 @@ class TorchEncoder:
 
     def encode(self, texts: Sequence[str], limit: int) -> FloatArray:
         """Rows of norm 1: float32, shape (len(texts), dimension)."""
-        self._lines.clear()
         tokens = [self.tokens(text, limit) for text in texts]
+        self._lines.clear()
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
         out = np.zeros((len(tokens), int(self.network.config.hidden_size)), dtype=np.float32)
         with self.torch.no_grad():
