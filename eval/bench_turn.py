@@ -50,7 +50,7 @@ def bench_turn(
         for number, dialogue in enumerate(DIALOGUES):
             user = f"bench-{repeat}-{number}"
             for text in dialogue:
-                events = agent.turn(text, user=user, session_id=user)
+                events = agent.turn(text, user=user, session_id=user, approval="off")
                 results += [event.result for event in events if isinstance(event, Finished)]
                 progress(len(results), total)
     return figures(results)

@@ -190,7 +190,7 @@ def _bases(catalogue: Catalogue, rng: random.Random) -> Iterator[Base]:
         user = f"u{number}"
         named = catalogue.item(rng.choice(popular))
         for text in (f"I have seen {named.label}.", _request(catalogue, rng, popular)):
-            for _ in agent.turn(text, user=user, session_id=user):
+            for _ in agent.turn(text, user=user, session_id=user, approval="off"):
                 pass
         turn = seen[-1]
         seen.clear()

@@ -115,7 +115,7 @@ class LocalSubject:
             self._sessions[user].add(session)
         started = time.perf_counter()
         result: TurnResult | None = None
-        for event in self.agent.turn(text, user=user, session_id=session):
+        for event in self.agent.turn(text, user=user, session_id=session, approval="off"):
             if isinstance(event, Finished):
                 result = event.result
         seconds = time.perf_counter() - started

@@ -153,7 +153,7 @@ def profiled(make: Callable[[], Agent]) -> Iterator[Record]:
 
 def _ask(agent: Agent, text: str, *, session: str = "s") -> TurnResult:
     last = None
-    for event in agent.turn(text, user="user", session_id=session):
+    for event in agent.turn(text, user="user", session_id=session, approval="off"):
         last = event
     assert isinstance(last, Finished)
     return last.result

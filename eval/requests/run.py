@@ -127,7 +127,7 @@ class _Measure:
     def __call__(self, request: LabelledRequest) -> dict[str, Any]:
         user = session_id = f"case-{request.id}"
         for past in request.history:
-            for _ in self.before.turn(past.text, user=user, session_id=session_id):
+            for _ in self.before.turn(past.text, user=user, session_id=session_id, approval="off"):
                 pass
             if past.shown:
                 self._show(user, session_id, past.shown)
@@ -135,7 +135,7 @@ class _Measure:
         if self.part == "llm":
             return self._draft(request, user, session_id)
         agent = self.before if self.part == "rules" else self.agent
-        events = list(agent.turn(request.text, user=user, session_id=session_id))
+        events = list(agent.turn(request.text, user=user, session_id=session_id, approval="off"))
         seconds = time.perf_counter() - started
         result = next(event.result for event in events if isinstance(event, Finished))
         turn = self.turns.pop(session_id)

@@ -64,7 +64,7 @@ def pooled(agent: Agent, name: str, turns: Sequence[str], k: int) -> Pool | None
     seen: list[Turn] = []
     agent.observer = seen.append
     for text in turns:
-        for _ in agent.turn(text, user=name, session_id=name):
+        for _ in agent.turn(text, user=name, session_id=name, approval="off"):
             pass
     last = seen[-1]
     if last.plan.action != "recommend" or not last.items:
