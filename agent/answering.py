@@ -165,6 +165,10 @@ class Answerer:
         reading, request, session = turn.reading, turn.request, turn.session
         opening = [answers.not_found(reading.unknown, self.catalogue)] if reading.unknown else []
         opening.append(answers.namesakes(reading.mentions, self.catalogue))
+        if reading.unmeasured:
+            noun = self.catalogue.schema.item_noun
+            words = " or ".join(reading.unmeasured)
+            opening.append(f"No record says how {words} a {noun} is, so these are simply others.")
         if reading.reference_unclear:
             opening.append(f"I showed {len(session.slate)}, so I do not know which “{reading.reference_unclear}” is.")
         if reading.unknown and self._needs_the_unknown(turn):
@@ -199,9 +203,8 @@ class Answerer:
             yield from self._say(turn, reply.nothing_fits(bus, self.catalogue))
             self._keep_request(turn, bus)
             return
-        yield from self._say(
-            turn, reply.template_opening(len(turn.items), references, turn.request, bus, self.catalogue)
-        )
+        shown = self.catalogue.items([row for i in turn.items if (row := self.catalogue.row_of(i.id)) is not None])
+        yield from self._say(turn, reply.template_opening(shown, references, turn.request, bus, self.catalogue))
         lines = "\n" + reply.slate_lines(turn.items)
         turn.text += lines
         yield Token(lines)

@@ -16,7 +16,7 @@ from convrec.agent.verifier import Verifier, last_sentence_end, sentences
 from convrec.core.items import Item, RowArray
 from convrec.tools.candidates import Candidates
 from convrec.tools.catalogue import Catalogue
-from convrec.tools.predicates import Condition
+from convrec.tools.predicates import Condition, holds
 from convrec.tools.schema import Schema
 
 REMARK_TOKENS = 48
@@ -36,20 +36,34 @@ class Remark:
 
 
 def template_opening(
-    count: int, references: Sequence[Item], request: Request, bus: Candidates, catalogue: Catalogue
+    shown: Sequence[Item], references: Sequence[Item], request: Request, bus: Candidates, catalogue: Catalogue
 ) -> str:
     """ "5 films like Heat (1995). I kept to: from 2005 or later." """
+    count = len(shown)
     noun = catalogue.schema.item_noun if count == 1 else catalogue.schema.item_noun_plural
     like = f" like {join([r.label for r in references[:3]])}" if references else ""
     about = f" close to “{request.query}”" if "search" in bus.scores and request.query and not references else ""
     held = [c.label for c in request.hard if c not in bus.relaxed]
-    first = [c.label for c in request.soft if c.source != "llm"]
     text = f"{'Here is' if count == 1 else 'Here are'} {count} {noun}{like}{about}."
     if held:
         text += f" I kept to: {', '.join(held)}."
-    if first:
-        text += f" I put first what is: {', '.join(first)}."
-    return text
+    return text + _preferred(shown, [c for c in request.soft if c.source != "llm"])
+
+
+def _preferred(shown: Sequence[Item], soft: Sequence[Condition]) -> str:
+    """What became of the wishes that only rank: said as it is on the list, for other things rank too."""
+    first, some, none = [], [], []
+    for condition in soft:
+        held = [holds(condition.expr, item) for item in shown]
+        if not any(held):
+            none.append(condition.label)
+        elif held == sorted(held, reverse=True):
+            first.append(condition.label)
+        else:
+            some.append(f"{condition.label} ({sum(held)} of {len(held)} here)")
+    text = f" I put first what is: {', '.join(first)}." if first else ""
+    text += f" I preferred what is: {', '.join(some)}." if some else ""
+    return text + (f" None of these is: {', '.join(none)}." if none else "")
 
 
 def relaxation(relaxed: Sequence[Condition]) -> str:

@@ -267,6 +267,22 @@ class Critique:
     """Ranked first, for a record without a certificate may be anything."""
 
 
+_HEAVY = (
+    "dark|sad|depressing|heavy|bleak|gloomy|grim|dreary|tragic|morbid|miserable|downbeat|serious|intense|melancholic"
+)
+_LIGHT = (
+    "silly|goofy|cheesy|corny|childish|fluffy|sugary|sweet|sappy|soppy|sentimental|schmaltzy|cute|kitschy|light|"
+    "lightweight|lighthearted|cheerful|jokey"
+)
+_SLOW = "slow|slow-paced|boring|dull|tame|sleepy|tedious"
+_FAST = "fast|fast-paced|loud|hectic|noisy|busy|chaotic|action-packed"
+_AMOROUS = "romantic|mushy|lovey-dovey|romance"
+TONES: frozenset[str] = frozenset(
+    "|".join((_HEAVY, _LIGHT, _SLOW, _FAST, _AMOROUS)).split("|")
+    + "violent violence gore gory bloody blood brutal scary frightening creepy action".split()  # noqa: SIM905
+)
+"""What :data:`CRITIQUES` read after "less"."""
+
 _LESS = (
     r"(?:less|don'?t want (?:anything|something)|not (?:so|too|as|very|that|overly)|not|non|without(?: the| any)?|no|"
     r"nothing|minus the|low on|milder on)(?: (?:too )?\w+(?:,| or|, or))*"
@@ -290,8 +306,8 @@ CRITIQUES: tuple[Critique, ...] = (
         want=("Comedy",),
     ),
     Critique(
-        r"light(?:er|hearted|-hearted)|more (?:fun|cheerful|uplifting)|feel[- ]good|happier|uplifting|less (?:dark|sad|"
-        r"depressing|heavy|bleak)|not (?:so|too) (?:dark|sad|depressing|heavy)",
+        r"light(?:er|hearted|-hearted)|more (?:fun|cheerful|uplifting)|feel[- ]good|happier|uplifting|"
+        rf"less (?:{_HEAVY})|not (?:so|too) (?:dark|sad|depressing|heavy)",
         "lightness",
         "lighter in tone (comedy, family, romance or animation first)",
         want=("Comedy", "Family", "Romance", "Animation", "Musical"),
@@ -306,17 +322,27 @@ CRITIQUES: tuple[Critique, ...] = (
         avoid=("Comedy", "Family", "Animation", "Musical"),
         hard=False,
     ),
+    Critique(
+        rf"less (?:{_LIGHT})|more (?:grown[- ]up|adult|mature)",
+        "seriousness",
+        "less light (drama, crime, thriller or mystery first)",
+        want=("Drama", "Crime", "Thriller", "Mystery", "History", "Biography"),
+        avoid=("Family", "Animation", "Musical"),
+        hard=False,
+    ),
+    Critique(rf"less (?:{_AMOROUS})", "romance", "less romantic (no romance)", avoid=("Romance",)),
     Critique(r"scarier|more (?:scary|frightening|creepy)", "scariness", "scarier (horror)", want=("Horror",)),
     Critique(r"more romantic|with (?:more|some) romance", "romance", "more romantic", want=("Romance",)),
     Critique(
-        r"faster(?:[- ]paced)?|fast[- ]paced|action[- ]packed|more (?:action|exciting|thrilling)|too slow|less slow",
+        r"faster(?:[- ]paced)?|fast[- ]paced|action[- ]packed|more (?:action|exciting|thrilling)|"
+        rf"too slow|less (?:{_SLOW})",
         "pace",
         "faster (action, adventure or thriller first)",
         want=("Action", "Adventure", "Thriller"),
         hard=False,
     ),
     Critique(
-        r"slower(?:[- ]paced)?|slow[- ]paced|less action|quieter|calmer",
+        rf"slower(?:[- ]paced)?|slow[- ]paced|less action|less (?:{_FAST})|quieter|calmer",
         "pace",
         "calmer (no action film)",
         want=("Drama",),

@@ -21,7 +21,7 @@ from convrec.tools.content import ContentModel
 from convrec.tools.describing import search_text
 from convrec.tools.echoes import without_echoes
 from convrec.tools.item_index import ItemIndex
-from convrec.tools.predicates import Condition
+from convrec.tools.predicates import Condition, Op, Test
 from convrec.tools.ranking_model import Conversation, RankingModel
 from convrec.tools.schema import Role
 from pydantic import BaseModel, ConfigDict, Field
@@ -194,8 +194,8 @@ class RankConfig(BaseModel):
     search: float = Field(0.8, ge=0)
     profile: float = Field(0.3, ge=0)
     """Similarity to what the user liked in earlier conversations."""
-    preference: float = Field(0.3, ge=0)
-    """Share of the soft conditions that hold."""
+    preference: float = Field(0.8, ge=0)
+    """Share of the soft conditions that hold: the reply says that such items come first."""
     fame: float = Field(0.25, ge=0)
     quality: float = Field(0.35, ge=0)
     disliked: float = Field(0.5, ge=0)
@@ -256,8 +256,11 @@ class RankTool:
                 held = sum(np.isin(rows, self.catalogue.rows(c.expr)).astype(np.float32) for c in soft)
                 total += config.preference * np.asarray(held, dtype=np.float32) / len(soft)
             boost = 1.0 if evidence else 1.0 + config.undocumented
-            total += boost * (config.fame * self.content.fame()[rows] + config.quality * self.content.quality()[rows])
-            if self.pack is not None:
+            unknown_wanted = self._little_known(soft)
+            fame = 0.0 if unknown_wanted else config.fame
+            total += boost * (fame * self.content.fame()[rows] + config.quality * self.content.quality()[rows])
+            # What others are recommended is what is well known.
+            if self.pack is not None and not unknown_wanted:
                 total += self._by_pack(self.pack, bus, liked, words)
             if self.model is not None and said is not None:
                 total += self._by_model(self.model, bus, said)
@@ -265,6 +268,13 @@ class RankTool:
                 total = self._varied(rows, total)
         bus.ranked = ItemList.from_scores(rows, total)
         return bus.ranked
+
+    def _little_known(self, soft: Sequence[Condition]) -> bool:
+        """Whether the user would rather see what few people know."""
+        spec = self.catalogue.schema.by_role(Role.POPULARITY)
+        return spec is not None and any(
+            c.slot == spec.name and isinstance(c.expr, Test) and c.expr.op is Op.LE for c in soft
+        )
 
     def _varied(self, rows: RowArray, total: FloatArray) -> FloatArray:
         """The same scores with the head spread out: maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998)

@@ -10,6 +10,7 @@ from convrec.core.text import fold
 from convrec.tools.acts import MORE, NO_FIRST, REJECTS, Act, classify
 from convrec.tools.asides import find_asides
 from convrec.tools.catalogue import Catalogue
+from convrec.tools.complaints import as_critique
 from convrec.tools.follow_ups import adds, continues, goes_on_from, lifted_slots
 from convrec.tools.lexicon import SMALL_NUMBERS
 from convrec.tools.linking import Linker
@@ -65,6 +66,8 @@ class Understanding:
     """ "anything else", "other ones"."""
     reference_unclear: str = ""
     """A "the seventh one" that points at nothing."""
+    unmeasured: tuple[str, ...] = ()
+    """Complaints that nothing on record can answer: "too weird"."""
     count: int | None = None
     """How many items are wanted: "just one", "3 comedies"; None when not said."""
     dropped: tuple[Condition, ...] = ()
@@ -120,7 +123,8 @@ class Understander:
 
     def read(self, text: str, focus: Focus) -> Understanding:
         """Read one message of a user. ``focus`` is what the conversation has been about."""
-        message = Message.of(self.spelling.correct(text))
+        plain, unmeasured = as_critique(text, running=bool(focus.slate or focus.started))
+        message = Message.of(self.spelling.correct(plain))
         links = self.linker.link(message)
         links, asides = _without_asides(message, links, self.reader.kinds())
         masked = message.masked([*links.spans(), *asides])
@@ -185,6 +189,7 @@ class Understander:
             count=_count(masked.low, self._countable),
             wants_more=MORE.search(masked.low) is not None,
             reference_unclear=pointed.unclear,
+            unmeasured=unmeasured if act == "recommend" else (),
             query=query,
         )
 

@@ -1,0 +1,98 @@
+"""Complaints about a list, read as critiques of it: "too violent", "these are all so gloomy", "not that long".
+
+After the unit critiques of conversational recommenders (Burke et al., 1997; Chen & Pu, 2012): a complaint names the
+side of a scale that is unwanted, and what is wanted instead is the other. Words that nothing on record measures
+("weird") are given back, so that the reply can say so.
+"""
+
+from __future__ import annotations
+
+import re
+
+from convrec.tools.lexicon import DEMONYMS, TONES
+
+_THESE = (
+    r"(?:(?:that|this|it|they|these|those|(?:most|all|both)(?: of (?:these|those|them))?)"
+    r"(?: ones?| films?| movies?| lists?)?(?:'s|'re| is| are| was| were| looks?| seems?| sounds?| feels?)?\s+"
+    r"(?:all |both |just |still |also |a bit |a little )*)?"
+)
+_WORD = r"([a-z]+(?:-[a-z]+)*)"
+_FOR_ME = r"(?: for (?:me|us|my taste|my liking|now|today|tonight))?"
+_TOO = re.compile(
+    rf"(?<!not )(?<!nothing )(?<!n't )(?<!less )\b{_THESE}(?:(?:way|far|much|just|kinda|kind of|rather|somewhat) )*"
+    rf"too (?:(?:much|many) (?:of (?:a )?)?)?{_WORD}{_FOR_ME}\b"
+)
+_NOT_SO = re.compile(
+    rf"\b(?:not|nothing|isn't|aren't) (?:quite |all )?(?:so|too|that|as|overly|very) {_WORD}\b(?! (?:as|ago)\b)"
+)
+_SO = re.compile(
+    r"\b(?:these|those|they|that|it|this)(?: ones?| films?| movies?)?"
+    r"(?:'re|'s| are| is| looks?| seems?| sounds?| feels?)"
+    rf"(?: all| both)? (?:(?:so|very|really|pretty|quite|awfully|terribly|a bit|a little|kinda|rather) )?{_WORD}\b"
+)
+_LESS = re.compile(rf"\b(?:a (?:bit|little|lot) |much |way |far )?less {_WORD}\b")
+_INSTEAD = {
+    **dict.fromkeys(("long", "lengthy"), "shorter"),
+    "short": "longer",
+    **dict.fromkeys(("old", "dated", "old-fashioned", "ancient"), "newer"),
+    **dict.fromkeys(("new", "modern", "recent"), "older"),
+    **dict.fromkeys(
+        ("known", "mainstream", "popular", "famous", "obvious", "commercial", "well-known"), "lesser known"
+    ),
+    **dict.fromkeys(("obscure", "niche", "unknown"), "well known"),
+}
+"""What is wanted of that which is too much so."""
+_PLAINLY_BAD = frozenset(
+    """depressing gloomy bleak dreary miserable sad heavy boring dull tedious tame cheesy corny sappy childish
+    violent""".split()  # noqa: SIM905
+)
+"""Said of a list these are complaints without a "too"; "that sounds scary" may be praise."""
+_NO_WORDS = frozenset(
+    """much many few late soon bad good far well sure often kind keen interested picky fussy than likely tired busy
+    hungry""".split()  # noqa: SIM905
+)
+_OF_SOMEBODY = re.compile(r"\b(?:i'm|i am|you're|you are|we're|we are|he's|she's|he is|she is)(?: \w+)?\s*$")
+_BY_ITSELF = re.compile(
+    r"(?:^|[.,;:!?]|\b(?:and|but|no|nah|hmm+|ok(?:ay)?|well|sorry|maybe|something|anything|please))\W*$"
+)
+_ENDS = re.compile(r"\s*(?:$|[.,;!?]|\b(?:and|but|or|please|pls|then|though)\b)")
+ANOTHER = "something else"
+
+
+def as_critique(text: str, *, running: bool) -> tuple[str, tuple[str, ...]]:
+    """``text`` with its complaints put as critiques, and the words in them that nothing on record measures.
+
+    ``running``: there is a list to complain of. Without one only the tones of :data:`TONES` are put so ("a comedy that
+    is not too silly"), and nothing is given back.
+    """
+    low = text.lower().replace("’", "'")
+    if len(low) != len(text):
+        return text, ()
+    edits: list[tuple[int, int, str]] = []
+    unmeasured: list[str] = []
+    for pattern in (_NOT_SO, _TOO, _SO, _LESS) if running else (_NOT_SO,):
+        for match in pattern.finditer(low):
+            word = match[1]
+            if any(start < match.end() and match.start() < end for start, end, _ in edits) or word in _NO_WORDS:
+                continue
+            if _OF_SOMEBODY.search(low, 0, match.start()) or (pattern is _SO and word not in _PLAINLY_BAD):
+                continue
+            if pattern is _NOT_SO and (word in _INSTEAD or (not running and word not in TONES)):
+                continue  # "not that long" is read as it stands
+            put = _put(word)
+            if put == ANOTHER:  # a word that may be anything: only where it is all that is said
+                if not (_BY_ITSELF.search(low[: match.start()]) and _ENDS.match(low, match.end())):
+                    continue
+                unmeasured.append(word)
+            edits.append((match.start(), match.end(), put))
+    for start, end, put in sorted(edits, reverse=True):
+        text = text[:start] + put + text[end:]
+    return text, tuple(unmeasured)
+
+
+def _put(word: str) -> str:
+    if word in TONES:
+        return f"less {word}"
+    if word in _INSTEAD:
+        return _INSTEAD[word]
+    return f"not {word}" if word in DEMONYMS else ANOTHER
