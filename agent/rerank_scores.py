@@ -50,8 +50,9 @@ class RerankConfig(BaseModel):
     model thinks of, as far as they are candidates, then reorder."""
     scorer: Scorer = "auto"
     """auto: pointwise; listwise where a served model gives no log-probabilities."""
-    weight: float = Field(0.5, ge=0, le=2)
-    """Weight of the LLM's standardised score beside the standardised fused score."""
+    weight: float = Field(2.0, ge=0, le=5)
+    """Weight of the LLM's standardised score beside the standardised fused score, once it is sure; chosen on the graded
+    wishes' ``dev`` half (docs/reranking.md)."""
     unsure_below: float = Field(0.15, ge=0)
     """Standard deviation of the log-odds (nats) under which the LLM tells candidates apart too little to be heard."""
     sure_from: float = Field(0.6, gt=0)

@@ -52,7 +52,7 @@ def rerank(
     strategies: Annotated[str, typer.Option(help=f"comma-separated, from: {', '.join(STRATEGIES)}")] = "rerank,select",
     scorer: Annotated[Scorer, typer.Option(help="how the model is asked; auto: by what it can do")] = "auto",
     candidates: Annotated[int, typer.Option(min=2, max=50, help="how many of the best the model judges")] = 10,
-    weight: Annotated[float, typer.Option(min=0, max=2, help="weight of the model beside the recommender")] = 0.5,
+    weight: Annotated[float, typer.Option(min=0, max=5, help="weight of the model beside the recommender")] = 2.0,
     alone: Annotated[
         bool, typer.Option(help="redial, inspired: also measure titles that the model thinks of by itself")
     ] = True,

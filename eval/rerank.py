@@ -43,7 +43,7 @@ class Asked:
     scorer: Scorer = "auto"
     candidates: int = 10
     sample: int | None = 400
-    weight: float = 0.5
+    weight: float = 2.0
     alone: bool = True
     seed: int = 0
 
