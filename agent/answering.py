@@ -166,9 +166,8 @@ class Answerer:
         opening = [answers.not_found(reading.unknown, self.catalogue)] if reading.unknown else []
         opening.append(answers.namesakes(reading.mentions, self.catalogue))
         if reading.unmeasured:
-            noun = self.catalogue.schema.item_noun
-            words = " or ".join(reading.unmeasured)
-            opening.append(f"No record says how {words} a {noun} is, so these are simply others.")
+            words = " or ".join(f"“{word}”" for word in reading.unmeasured)
+            opening.append(f"No record says anything about {words}, so these are simply others.")
         if reading.reference_unclear:
             opening.append(f"I showed {len(session.slate)}, so I do not know which “{reading.reference_unclear}” is.")
         if reading.unknown and self._needs_the_unknown(turn):

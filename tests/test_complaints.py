@@ -16,6 +16,12 @@ from demo_agent import ask, make_agent
         ("that looks depressing, something funny?", "less depressing, something funny?", ()),
         ("too American", "not american", ()),
         ("a bit too mainstream", "a bit lesser known", ()),
+        ("these are too well known", "lesser known", ()),
+        ("they're all too similar", "something else", ()),
+        ("those are all American", "not american", ()),
+        ("meh", "something else", ()),
+        ("boring", "less boring", ()),
+        ("I've seen them all", "I've seen them all. something else", ()),
         ("hmm, too weird", "hmm, something else", ("weird",)),
         ("less weird, and from the 90s", "something else, and from the 90s", ("weird",)),
         ("not that long", "not that long", ()),
@@ -56,7 +62,7 @@ def test_what_no_record_measures_is_said() -> None:
     agent = make_agent()
     first = ask(agent, "a thriller")
     then = ask(agent, "too weird")
-    assert "No record says how weird" in then.text
+    assert "No record says anything about “weird”" in then.text
     assert then.items
     assert not {i.id for i in first.items} & {i.id for i in then.items}
 

@@ -16,7 +16,7 @@ _THESE = (
     r"(?: ones?| films?| movies?| lists?)?(?:'s|'re| is| are| was| were| looks?| seems?| sounds?| feels?)?\s+"
     r"(?:all |both |just |still |also |a bit |a little )*)?"
 )
-_WORD = r"([a-z]+(?:-[a-z]+)*)"
+_WORD = r"((?:well|little|widely) known|old fashioned|[a-z]+(?:-[a-z]+)*)"
 _FOR_ME = r"(?: for (?:me|us|my taste|my liking|now|today|tonight))?"
 _TOO = re.compile(
     rf"(?<!not )(?<!nothing )(?<!n't )(?<!less )\b{_THESE}(?:(?:way|far|much|just|kinda|kind of|rather|somewhat) )*"
@@ -30,16 +30,38 @@ _SO = re.compile(
     r"(?:'re|'s| are| is| looks?| seems?| sounds?| feels?)"
     rf"(?: all| both)? (?:(?:so|very|really|pretty|quite|awfully|terribly|a bit|a little|kinda|rather) )?{_WORD}\b"
 )
+_ALL = re.compile(rf"\b(?:these|those|they)(?:'re| are) (?:all|mostly|only|just|nothing but) (?P<from>{_WORD})\b")
+_NOT_FOR_ME = re.compile(
+    r"^\W*(?:(?:hm+|no|nah|nope|well|ok(?:ay)?|sorry)\W+)*"
+    r"(?:meh|yawn|"
+    r"(?:these are |they're |that's |it's )?(?:just )?not (?:really )?(?:for me|my thing|my taste|my cup of tea)|"
+    r"(?:i'm )?not (?:really )?(?:impressed|convinced|sold|thrilled|feeling it))\W*$"
+)
+_KNOWN_ALL = re.compile(
+    r"^\W*(?:(?:i|we)(?:'ve| have)? )?(?:already )?(?:seen|watched) "
+    r"(?:them all|(?:all|every one|each) of (?:them|these|those)|all (?:these|those)|everything)\W*$"
+)
 _LESS = re.compile(rf"\b(?:a (?:bit|little|lot) |much |way |far )?less {_WORD}\b")
 _INSTEAD = {
     **dict.fromkeys(("long", "lengthy"), "shorter"),
     "short": "longer",
-    **dict.fromkeys(("old", "dated", "old-fashioned", "ancient"), "newer"),
+    **dict.fromkeys(("old", "dated", "old-fashioned", "old fashioned", "ancient"), "newer"),
     **dict.fromkeys(("new", "modern", "recent"), "older"),
     **dict.fromkeys(
-        ("known", "mainstream", "popular", "famous", "obvious", "commercial", "well-known"), "lesser known"
+        (
+            "known",
+            "well known",
+            "widely known",
+            "well-known",
+            "mainstream",
+            "popular",
+            "famous",
+            "obvious",
+            "commercial",
+        ),
+        "lesser known",
     ),
-    **dict.fromkeys(("obscure", "niche", "unknown"), "well known"),
+    **dict.fromkeys(("obscure", "niche", "unknown", "little known"), "well known"),
 }
 """What is wanted of that which is too much so."""
 _PLAINLY_BAD = frozenset(
@@ -47,6 +69,7 @@ _PLAINLY_BAD = frozenset(
     violent""".split()  # noqa: SIM905
 )
 """Said of a list these are complaints without a "too"; "that sounds scary" may be praise."""
+_ALIKE = frozenset("similar alike samey same".split())  # noqa: SIM905
 _NO_WORDS = frozenset(
     """much many few late soon bad good far well sure often kind keen interested picky fussy than likely tired busy
     hungry""".split()  # noqa: SIM905
@@ -68,7 +91,15 @@ def as_critique(text: str, *, running: bool) -> tuple[str, tuple[str, ...]]:
     low = text.lower().replace("’", "'")
     if len(low) != len(text):
         return text, ()
-    edits: list[tuple[int, int, str]] = []
+    if running and _NOT_FOR_ME.search(low):
+        return ANOTHER, ()
+    if running and _KNOWN_ALL.search(low):
+        return f"{text.rstrip(' .!,')}. {ANOTHER}", ()
+    if running and low.strip(" .!") in _PLAINLY_BAD:
+        return f"less {low.strip(' .!')}", ()
+    edits: list[tuple[int, int, str]] = [
+        (m.start(), m.end(), f"not {m['from']}") for m in _ALL.finditer(low) if running and m["from"] in DEMONYMS
+    ]
     unmeasured: list[str] = []
     for pattern in (_NOT_SO, _TOO, _SO, _LESS) if running else (_NOT_SO,):
         for match in pattern.finditer(low):
@@ -83,7 +114,7 @@ def as_critique(text: str, *, running: bool) -> tuple[str, tuple[str, ...]]:
             if put == ANOTHER:  # a word that may be anything: only where it is all that is said
                 if not (_BY_ITSELF.search(low[: match.start()]) and _ENDS.match(low, match.end())):
                     continue
-                unmeasured.append(word)
+                unmeasured += [word] if word not in _ALIKE else []
             edits.append((match.start(), match.end(), put))
     for start, end, put in sorted(edits, reverse=True):
         text = text[:start] + put + text[end:]
