@@ -191,7 +191,7 @@ class Asker:
         return [replace(options[0], expr=AnyOf(tuple(option.expr for option in options)), label=label)]
 
     def _in_full(self, low: str, slot: str, spec: FieldSpec, read: Callable[[str], Understanding]) -> list[Condition]:
-        bare = re.sub(r"^(?:an?|the|some|something|maybe|perhaps|probably|rather|from)\s+", "", low)
+        bare = re.sub(r"^(?:an?|the|some|something|maybe|perhaps|probably|rather|from)\s+|\s+too$", "", low)
         for frame in _FRAMES.get(spec.role, ()):
             found = [c for c in read(frame.format(bare)).conditions if c.slot == slot]
             if found:

@@ -19,6 +19,11 @@ from demo_agent import ask, make_agent
         ("these are too well known", "lesser known", ()),
         ("they're all too similar", "something else", ()),
         ("those are all American", "not american", ()),
+        ("all american again", "not american", ()),
+        ("bit childish no?", "less childish no?", ()),
+        ("sooo slow. need more action", "less slow. need more action", ()),
+        ("never heard of any of these", "something else, well known", ()),
+        ("could u do the same but british", "same but british", ()),
         ("meh", "something else", ()),
         ("boring", "less boring", ()),
         ("I've seen them all", "I've seen them all. something else", ()),
@@ -36,12 +41,12 @@ from demo_agent import ask, make_agent
     ],
 )
 def test_a_complaint_becomes_what_is_wanted_instead(said: str, put: str, unmeasured: tuple[str, ...]) -> None:
-    assert as_critique(said, running=True) == (put, unmeasured)
+    assert as_critique(said, running=True) == (put, unmeasured, said != put)
 
 
 def test_without_a_list_only_tones_are_put_so() -> None:
-    assert as_critique("a comedy, not too silly", running=False) == ("a comedy, less silly", ())
-    assert as_critique("too weird", running=False) == ("too weird", ())
+    assert as_critique("a comedy, not too silly", running=False) == ("a comedy, less silly", (), True)
+    assert as_critique("too weird", running=False) == ("too weird", (), False)
 
 
 @pytest.mark.parametrize(

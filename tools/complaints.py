@@ -8,6 +8,7 @@ side of a scale that is unwanted, and what is wanted instead is the other. Words
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from convrec.tools.lexicon import DEMONYMS, TONES
 
@@ -30,7 +31,22 @@ _SO = re.compile(
     r"(?:'re|'s| are| is| looks?| seems?| sounds?| feels?)"
     rf"(?: all| both)? (?:(?:so|very|really|pretty|quite|awfully|terribly|a bit|a little|kinda|rather) )?{_WORD}\b"
 )
-_ALL = re.compile(rf"\b(?:these|those|they)(?:'re| are) (?:all|mostly|only|just|nothing but) (?P<from>{_WORD})\b")
+_ALL = re.compile(
+    rf"(?:^|[.,;!?]\s*|\b(?:these|those|they)(?:'re| are) )(?:all|mostly|only|just|nothing but) (?P<from>{_WORD})\b"
+    r"(?: again| as always)?"
+)
+_A_BIT = re.compile(
+    rf"(?:(?P<open>^|[.,;!?]\s*)|\b(?:these|those|they|that|it|this|all)(?:'re|'s| are| is| looks?| seems?| feels?)\s+)"
+    rf"(?:all )?(?:(?:a )?(?:bit|little|tad|touch)|s+o+) (?P<tone>{_WORD})\b"
+)
+_UNHEARD = re.compile(
+    r"\b(?:(?:i|we)(?:'ve|ve| have)? )?(?:never|haven't|havent|not) (?:even )?heard of "
+    r"(?:any of (?:these|them|those)|a single one(?: of (?:these|them|those))?|(?:these|them|those|any)(?! \w))"
+)
+_SAME_BUT = re.compile(
+    r"^\W*(?:(?:could|can|would) (?:you|u) |please )(?:do |show me |find me |give me )?(?:the |that )?"
+    r"same(?: (?:thing|again|kind|sort|stuff))*,? but\b"
+)
 _NOT_FOR_ME = re.compile(
     r"^\W*(?:(?:hm+|no|nah|nope|well|ok(?:ay)?|sorry)\W+)*"
     r"(?:meh|yawn|"
@@ -66,7 +82,7 @@ _INSTEAD = {
 """What is wanted of that which is too much so."""
 _PLAINLY_BAD = frozenset(
     """depressing gloomy bleak dreary miserable sad heavy boring dull tedious tame cheesy corny sappy childish
-    violent""".split()  # noqa: SIM905
+    serious slow violent""".split()  # noqa: SIM905
 )
 """Said of a list these are complaints without a "too"; "that sounds scary" may be praise."""
 _ALIKE = frozenset("similar alike samey same".split())  # noqa: SIM905
@@ -82,24 +98,39 @@ _ENDS = re.compile(r"\s*(?:$|[.,;!?]|\b(?:and|but|or|please|pls|then|though)\b)"
 ANOTHER = "something else"
 
 
-def as_critique(text: str, *, running: bool) -> tuple[str, tuple[str, ...]]:
-    """``text`` with its complaints put as critiques, and the words in them that nothing on record measures.
+class Rephrased(NamedTuple):
+    """``text``: the message with its complaints put as critiques. ``unmeasured``: the words in them that nothing on
+    record tells of. ``found``: whether there was any complaint."""
+
+    text: str
+    unmeasured: tuple[str, ...] = ()
+    found: bool = False
+
+
+def as_critique(text: str, *, running: bool) -> Rephrased:
+    """A message with its complaints put as critiques.
 
     ``running``: there is a list to complain of. Without one only the tones of :data:`TONES` are put so ("a comedy that
     is not too silly"), and nothing is given back.
     """
     low = text.lower().replace("’", "'")
     if len(low) != len(text):
-        return text, ()
-    if running and _NOT_FOR_ME.search(low):
-        return ANOTHER, ()
-    if running and _KNOWN_ALL.search(low):
-        return f"{text.rstrip(' .!,')}. {ANOTHER}", ()
-    if running and low.strip(" .!") in _PLAINLY_BAD:
-        return f"less {low.strip(' .!')}", ()
-    edits: list[tuple[int, int, str]] = [
-        (m.start(), m.end(), f"not {m['from']}") for m in _ALL.finditer(low) if running and m["from"] in DEMONYMS
-    ]
+        return Rephrased(text)
+    edits: list[tuple[int, int, str]] = []
+    if running:
+        if _NOT_FOR_ME.search(low):
+            return Rephrased(ANOTHER, found=True)
+        if _KNOWN_ALL.search(low):
+            return Rephrased(f"{text.rstrip(' .!,')}. {ANOTHER}", found=True)
+        if low.strip(" .!") in _PLAINLY_BAD:
+            return Rephrased(f"less {low.strip(' .!')}", found=True)
+        edits += [(m.start(), m.end(), f"{ANOTHER}, well known") for m in _UNHEARD.finditer(low)]
+        edits += [(m.start(), m.end(), "same but") for m in _SAME_BUT.finditer(low)]
+        edits += [(m.start(), m.end(), f" not {m['from']}") for m in _ALL.finditer(low) if m["from"] in DEMONYMS]
+        for m in _A_BIT.finditer(low):
+            # Without a subject it may be a wish: "a bit romantic".
+            if m["tone"] in (_PLAINLY_BAD if m["open"] is not None else TONES):
+                edits.append((m.start(), m.end(), f" less {m['tone']}"))
     unmeasured: list[str] = []
     for pattern in (_NOT_SO, _TOO, _SO, _LESS) if running else (_NOT_SO,):
         for match in pattern.finditer(low):
@@ -118,7 +149,7 @@ def as_critique(text: str, *, running: bool) -> tuple[str, tuple[str, ...]]:
             edits.append((match.start(), match.end(), put))
     for start, end, put in sorted(edits, reverse=True):
         text = text[:start] + put + text[end:]
-    return text, tuple(unmeasured)
+    return Rephrased(text.strip(), tuple(unmeasured), bool(edits)) if edits else Rephrased(text)
 
 
 def _put(word: str) -> str:

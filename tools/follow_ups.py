@@ -35,7 +35,11 @@ _FRESH = re.compile(
 _CONTINUES = re.compile(
     _TALK + r"(?:but|and|or|also|only|just|instead|no|not|nothing|without|less|more|maybe|make it|what about|how about|"
     r"ok(?:ay)?,? but|in|from|with|by|under|before|after|since|between|any with|those are|these are|even|"
-    r"something (?:else|newer|older|shorter|longer|lighter|darker|funnier|less|more|a bit|similar but)|"
+    r"something (?:else|newer|older|shorter|longer|lighter|darker|funnier|slower|quieter|calmer|faster|scarier|happier|"
+    r"gentler|less|more|a bit|similar but)|"
+    r"(?:(?:is|are) there |do you have |have you got |got )?(?:anything|something|any|ones?) "
+    r"(?:with |that(?:'s| is| are) |which (?:is|are) )?(?:a (?:bit|little|lot|touch) |much |some |slightly )?"
+    r"(?:more|less)|"
     r"anything else|any (?:other|more)|others?|another|else|newer|older|shorter|longer|funnier|darker|lighter|too|"
     r"i(?:'?ve| have)? (?:already )?(?:seen|saw)|"
     rf"{_IT_SHOULD}|(?:must|should|has to|have to|needs? to) be|(?:one|another) (?:more )?(?:thing|wish|condition|"

@@ -12,6 +12,7 @@ from convrec.tools.lexicon_words import FUNCTION_WORDS as FUNCTION_WORDS
 CATEGORY_WORDS: dict[str, tuple[str, ...]] = {
     # word or phrase (folded) -> category names (folded), all of which are meant
     "scary": ("horror",),
+    "singing": ("musical",),
     "scare me": ("horror",),
     "creepy": ("horror",),
     "slasher": ("horror",),
@@ -81,6 +82,7 @@ ALTERNATIVES = frozenset({"detective"})
 
 DEMONYMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # demonym (folded) -> (countries, languages)
+    "hollywood": (("United States", "United States of America", "USA", "US"), ()),
     "american": (("United States", "United States of America", "USA", "US"), ()),
     "brit": (("United Kingdom", "UK", "England", "Great Britain"), ()),
     "aussie": (("Australia",), ()),
@@ -227,7 +229,7 @@ CHILD_PHRASES = (
     _KIDS + r" (?:and (?:i|me|us)\b|are watching|(?:want|would like|'d like) to (?:watch|see)|will watch)",
     r"(?:kid|child|family)[ -]?(?:friendly|safe|suitable)",
     r"suitable for (?:kids|children|families|all ages)",
-    r"(?:the )?kids (?:can|could|will) watch",
+    r"(?:the |my |our )?(?:kids|children) (?:can|could|will) (?:watch|see|enjoy)",
     r"family (?:movie|film) night",
     r"(?:movie|film) night with the (?:kids|family)",
     r"(?:for )?(?:the |our )?(?:whole|entire) family\b|(?:for )?all the family\b|\b(?:the|our|my) family can\b",
@@ -275,7 +277,7 @@ _LIGHT = (
     "lightweight|lighthearted|cheerful|jokey"
 )
 _SLOW = "slow|slow-paced|boring|dull|tame|sleepy|tedious"
-_FAST = "fast|fast-paced|loud|hectic|noisy|busy|chaotic|action-packed"
+_FAST = "frantic|frenetic|fast|fast-paced|loud|hectic|noisy|busy|chaotic|action-packed"
 _AMOROUS = "romantic|mushy|lovey-dovey|romance"
 TONES: frozenset[str] = frozenset(
     "|".join((_HEAVY, _LIGHT, _SLOW, _FAST, _AMOROUS)).split("|")

@@ -109,9 +109,10 @@ class ConditionReader:
         out: list[Condition] = []
         spans: list[tuple[int, int]] = []
         for critique in CRITIQUES:
-            match = re.search(rf"(?<![\w-])(?:{critique.pattern})(?!\w)", message.low)
-            if match is None or any(c.slot == critique.slot for c in out):
+            matches = list(re.finditer(rf"(?<![\w-])(?:{critique.pattern})(?!\w)", message.low))
+            if not matches or any(c.slot == critique.slot for c in out):
                 continue
+            match = matches[0]
             expr = self._critique_expr(critique)
             if expr is None:
                 continue
@@ -121,7 +122,7 @@ class ConditionReader:
             out.append(
                 Condition(expr, critique.label, critique.slot, source="critique", said=match[0], hard=critique.hard)
             )
-            spans.append(match.span())
+            spans += [m.span() for m in matches]
             certificate = self.catalogue.schema.by_role(Role.CERTIFICATE)
             if critique.prefer_certificates and certificate:
                 mild = Test(certificate.name, Op.ANY, critique.prefer_certificates)

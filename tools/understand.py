@@ -87,8 +87,10 @@ _THIRD_PERSON = re.compile(
     r"(?:lov|lik|hat|watch|enjoy|prefer|want)[^,.;!?]*"
 )
 _TAKES_BACK = re.compile(
-    r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|\b(?:scratch|scrap|strike|ditch) (?:that|"
-    r"this|it)\b"
+    r"\bnever ?mind\b|\bforget (?:about )?(?:the|that|those)\b(?! i\b)|"
+    r"\bforget (?:about )?(?=(?:drama|comed|horror|thriller|western|romance|action|crime|war|sci-?fi|fantasy|animation|"
+    r"musical|documentar|myster))|"
+    r"\b(?:scratch|scrap|strike|ditch) (?:that|this|it)\b"
 )
 _CLAUSE = re.compile(r"[.;:!?,\n]|\bbut\b|\binstead\b|\band\b|\bi(?:'d)? (?:want|rather|prefer)\b")
 _COUNT = re.compile(
@@ -123,8 +125,8 @@ class Understander:
 
     def read(self, text: str, focus: Focus) -> Understanding:
         """Read one message of a user. ``focus`` is what the conversation has been about."""
-        plain, unmeasured = as_critique(text, running=bool(focus.slate or focus.started))
-        message = Message.of(self.spelling.correct(plain))
+        critique = as_critique(text, running=bool(focus.slate or focus.started))
+        message = Message.of(self.spelling.correct(critique.text))
         links = self.linker.link(message)
         links, asides = _without_asides(message, links, self.reader.kinds())
         masked = message.masked([*links.spans(), *asides])
@@ -179,6 +181,7 @@ class Understander:
             person_of=person_of,
             person_of_unknown=person_unknown,
             continues=bool(lifted)
+            or (critique.found and act == "recommend" and bool(focus.slate))
             or (bool(dropped) and not conditions)
             or (rejects and goes_on_from(masked.low))
             or continues(masked, mentions, conditions, person_of is not None, query, self._category_fields()),
@@ -189,7 +192,7 @@ class Understander:
             count=_count(masked.low, self._countable),
             wants_more=MORE.search(masked.low) is not None,
             reference_unclear=pointed.unclear,
-            unmeasured=unmeasured if act == "recommend" else (),
+            unmeasured=critique.unmeasured if act == "recommend" else (),
             query=query,
         )
 
