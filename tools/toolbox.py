@@ -194,8 +194,10 @@ class RankConfig(BaseModel):
     search: float = Field(0.8, ge=0)
     profile: float = Field(0.3, ge=0)
     """Similarity to what the user liked in earlier conversations."""
-    preference: float = Field(0.8, ge=0)
-    """Share of the soft conditions that hold: the reply says that such items come first."""
+    preference: float = Field(0.3, ge=0)
+    """Share of the soft conditions that hold, beside what the request says it is to be like."""
+    preference_alone: float = Field(0.8, ge=0)
+    """The same where it says no such thing: before fame and praise then, "an obscure comedy"."""
     fame: float = Field(0.25, ge=0)
     quality: float = Field(0.35, ge=0)
     disliked: float = Field(0.5, ge=0)
@@ -254,7 +256,8 @@ class RankTool:
                 total -= config.disliked * _unit(self.content.similar(list(disliked))[rows])
             if soft:
                 held = sum(np.isin(rows, self.catalogue.rows(c.expr)).astype(np.float32) for c in soft)
-                total += config.preference * np.asarray(held, dtype=np.float32) / len(soft)
+                weight = config.preference if evidence else config.preference_alone
+                total += weight * np.asarray(held, dtype=np.float32) / len(soft)
             boost = 1.0 if evidence else 1.0 + config.undocumented
             unknown_wanted = self._little_known(soft)
             fame = 0.0 if unknown_wanted else config.fame
