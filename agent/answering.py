@@ -19,7 +19,7 @@ from convrec.agent.reflecting import Reflection
 from convrec.agent.request import Request
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import add_new, rows_of
-from convrec.agent.turn_state import Turn, timed
+from convrec.agent.turn_state import Turn, spoken, timed
 from convrec.agent.verifier import violations
 from convrec.agent.why import reruns, why_not
 from convrec.agent.wording import Wording
@@ -82,10 +82,7 @@ class Answerer:
 
     def _say(self, turn: Turn, text: str) -> Iterator[Event]:
         if text:
-            piece = text if not turn.text else f"{'' if turn.text.endswith(chr(10)) else ' '}{text}"
-            turn.text += piece
-            turn.timings.setdefault("first_token", time.perf_counter() - turn.started)
-            yield Token(piece)
+            yield spoken(turn, text)
 
     def _look_up(self, turn: Turn) -> Iterator[Event]:
         started = time.perf_counter()

@@ -7,7 +7,6 @@ recommendation (Huang et al., 2025, arXiv:2503.16734): the user keeps the last w
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -18,12 +17,12 @@ from convrec.agent.api import Approval
 from convrec.agent.approval_state import Pending
 from convrec.agent.asking import NO, POLITE, YES_WORDS
 from convrec.agent.budget import Budget
-from convrec.agent.events import Event, Planned, Proposal, Token
+from convrec.agent.events import Event, Planned, Proposal
 from convrec.agent.plan import Plan, ToolCall
 from convrec.agent.reasons import join
 from convrec.agent.request import Request
 from convrec.agent.session import Session
-from convrec.agent.turn_state import Turn
+from convrec.agent.turn_state import Turn, spoken
 from convrec.core.errors import RequestError
 from convrec.core.settings import TurnSettings
 from convrec.tools.asides import tells
@@ -123,19 +122,13 @@ class Approver:
         shown = turn.proposal = self.proposal(turn)
         made = Pending(turn.reading, turn.request, turn.plan, turn.planner, shown, turn.kept, turn.heard)
         session.pending, turn.heard = made.to_json(self.catalogue), ()
-        yield from self.say(turn, self._words(turn, shown, changed=changed, replaced=before is not None))
+        yield spoken(turn, self._words(turn, shown, changed=changed, replaced=before is not None))
 
     def still_open(self, turn: Turn) -> Iterator[Event]:
         """Say that a plan goes on waiting, if one does."""
         if (pending := Pending.of(turn.session, self.catalogue)) is not None:
             turn.proposal = pending.proposal
-            yield from self.say(turn, OPEN)
-
-    def say(self, turn: Turn, text: str) -> Iterator[Event]:
-        said = f"{' ' if turn.text else ''}{text}"
-        turn.text += said
-        turn.timings.setdefault("first_token", time.perf_counter() - turn.started)
-        yield Token(said)
+            yield spoken(turn, OPEN)
 
     def carried_out(self, turn: Turn) -> Planned:
         """The event of a plan that was approved."""

@@ -36,7 +36,7 @@ from convrec.agent.request import interpret
 from convrec.agent.rerank_scores import RerankConfig
 from convrec.agent.reranker import Reranker
 from convrec.agent.session import Session, add_new, take_back
-from convrec.agent.turn_state import Turn, result_of, timed, understood_of
+from convrec.agent.turn_state import Turn, result_of, spoken, timed, understood_of
 from convrec.core.errors import LLMError, MemoryStoreError, RequestError, ToolFailed
 from convrec.core.settings import TurnSettings
 from convrec.core.text import clean
@@ -226,7 +226,7 @@ class Agent:
         """Carry out the plan that was approved, as it was shown; or say that it is gone."""
         turn.timings["first_event"] = time.perf_counter() - turn.started
         if turn.plan.action == "chat":
-            yield from self.approver.say(turn, DROPPED if verdict == "no" else OUTDATED)
+            yield spoken(turn, DROPPED if verdict == "no" else OUTDATED)
             return
         yield self.approver.carried_out(turn)
         with timed(turn, "answer"):

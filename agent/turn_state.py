@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from convrec.agent.api import AgentInfo
 from convrec.agent.budget import Budget
-from convrec.agent.events import Fallback, Proposal, Question, RecommendedItem, ToolRan, TurnResult, Understood
+from convrec.agent.events import Fallback, Proposal, Question, RecommendedItem, Token, ToolRan, TurnResult, Understood
 from convrec.agent.llm.base import Completion, Meter
 from convrec.agent.plan import Draft, Plan
 from convrec.agent.request import Request
@@ -127,3 +127,11 @@ def result_of(turn: Turn, info: AgentInfo) -> TurnResult:
             "generated_tokens": sum(c.generated_tokens for c in turn.calls) + turn.judging.generated_tokens,
         },
     )
+
+
+def spoken(turn: Turn, text: str) -> Token:
+    """Words added to the reply, after a blank unless they open it or a line."""
+    piece = text if not turn.text else f"{'' if turn.text.endswith(chr(10)) else ' '}{text}"
+    turn.text += piece
+    turn.timings.setdefault("first_token", time.perf_counter() - turn.started)
+    return Token(piece)

@@ -70,7 +70,6 @@ TODAY = re.compile(
 )
 NOW = re.compile(r"\b(?<!from )now\b")
 """This time only in "a comedy now"; in "I hate musicals now" a change of mind, which lasts."""
-DENIES = re.compile(r"\b(?:no|nothing|none|don'?t|not|without|avoid)\b")
 
 
 def strength(said: str) -> float:

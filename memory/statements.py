@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Literal
 
 from convrec.memory.clause_cues import (
-    DENIES,
     DISLIKING,
     DISLIKING_AFTER,
     ENOUGH,
@@ -28,7 +27,7 @@ from convrec.memory.clause_guards import MY_OTHER, QUOTED, REPORTED, SELF_REPORT
 from convrec.memory.plain import plainly
 from convrec.memory.records import ALWAYS, Scope
 from convrec.memory.scopes import generic, read_scope, until
-from convrec.tools.standing import HABIT
+from convrec.tools.standing import DENIES, HABIT
 
 Sign = Literal["wanted", "unwanted", ""]
 

@@ -8,6 +8,7 @@ side of a scale that is unwanted, and what is wanted instead is the other. Words
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from convrec.tools.lexicon import DEMONYMS, TONES
@@ -116,21 +117,9 @@ def as_critique(text: str, *, running: bool) -> Rephrased:
     low = text.lower().replace("’", "'")
     if len(low) != len(text):
         return Rephrased(text)
-    edits: list[tuple[int, int, str]] = []
-    if running:
-        if _NOT_FOR_ME.search(low):
-            return Rephrased(ANOTHER, found=True)
-        if _KNOWN_ALL.search(low):
-            return Rephrased(f"{text.rstrip(' .!,')}. {ANOTHER}", found=True)
-        if low.strip(" .!") in _PLAINLY_BAD:
-            return Rephrased(f"less {low.strip(' .!')}", found=True)
-        edits += [(m.start(), m.end(), f"{ANOTHER}, well known") for m in _UNHEARD.finditer(low)]
-        edits += [(m.start(), m.end(), "same but") for m in _SAME_BUT.finditer(low)]
-        edits += [(m.start(), m.end(), f" not {m['from']}") for m in _ALL.finditer(low) if m["from"] in DEMONYMS]
-        for m in _A_BIT.finditer(low):
-            # Without a subject it may be a wish: "a bit romantic".
-            if m["tone"] in (_PLAINLY_BAD if m["open"] is not None else TONES):
-                edits.append((m.start(), m.end(), f" less {m['tone']}"))
+    if running and (whole := _whole(text, low)):
+        return Rephrased(whole, found=True)
+    edits = [*_phrases(low)] if running else []
     unmeasured: list[str] = []
     for pattern in (_NOT_SO, _TOO, _SO, _LESS) if running else (_NOT_SO,):
         for match in pattern.finditer(low):
@@ -150,6 +139,27 @@ def as_critique(text: str, *, running: bool) -> Rephrased:
     for start, end, put in sorted(edits, reverse=True):
         text = text[:start] + put + text[end:]
     return Rephrased(text.strip(), tuple(unmeasured), bool(edits)) if edits else Rephrased(text)
+
+
+def _whole(text: str, low: str) -> str:
+    """What a message that is one complaint and nothing else comes to; "" for any other."""
+    bare = low.strip(" .!")
+    if _NOT_FOR_ME.search(low):
+        return ANOTHER
+    if _KNOWN_ALL.search(low):
+        return f"{text.rstrip(' .!,')}. {ANOTHER}"
+    return f"less {bare}" if bare in _PLAINLY_BAD else ""
+
+
+def _phrases(low: str) -> Iterator[tuple[int, int, str]]:
+    """Complaints of fixed form: start, end and what is put there."""
+    yield from ((m.start(), m.end(), f"{ANOTHER}, well known") for m in _UNHEARD.finditer(low))
+    yield from ((m.start(), m.end(), "same but") for m in _SAME_BUT.finditer(low))
+    yield from ((m.start(), m.end(), f" not {m['from']}") for m in _ALL.finditer(low) if m["from"] in DEMONYMS)
+    for m in _A_BIT.finditer(low):
+        # Without a subject it may be a wish: "a bit romantic".
+        if m["tone"] in (_PLAINLY_BAD if m["open"] is not None else TONES):
+            yield m.start(), m.end(), f" less {m['tone']}"
 
 
 def _put(word: str) -> str:

@@ -18,7 +18,8 @@ HABIT = re.compile(
     r"(?:(?:films|movies|them|things|everything) )?(?:with|together with)\b"
 )
 """How things always are: it makes what is denied beside it lasting, "no horror, I always watch with my kids"."""
-_DENIAL = re.compile(r"[^.!?;,\n]*\b(?:no|nothing|none|don'?t|not|without|avoid)\b[^.!?;,\n]*")
+DENIES = re.compile(r"\b(?:no|nothing|none|don'?t|not|without|avoid)\b")
+_DENIAL = re.compile(rf"[^.!?;,\n]*{DENIES.pattern}[^.!?;,\n]*")
 _STOP = re.compile(r"[.!?;\n]")
 _SMALL = r"(?:and|but|also|so|please|i|we|you|i'd|i'll|do|to|should|would|will|can|could)"
 _OPENS = re.compile(rf"(?:[.!?;\n,]|\b(?:and|but)\b|^)\s*(?:{_SMALL}\s+)*$")
